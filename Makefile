@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+# all, run, check, bench, fuzz, lint, install (DESTDIR, PREFIX), clean.
+#
+#   B=dir                   where everything is built (build)
+#   SAN=address,undefined   sanitizers for this build
+#   WERROR=1                warnings are errors
+#   NO_INSTALL=1            run and check name missing packages and install none
+#   STRICT=1                check: a test that is skipped has failed
+PREFIX     ?= /usr
+LIBDIR     ?= $(PREFIX)/lib
+PLUGINDIR  ?= $(LIBDIR)/collectd
+BINDIR     ?= $(PREFIX)/bin
+MANDIR     ?= $(PREFIX)/share/man
+DOCDIR     ?= $(PREFIX)/share/doc/netmon
+CFLAGS     ?= -O2 -g
+PKG_CONFIG ?= pkg-config
+COLLECTD   ?= /usr/include/collectd
+B          ?= build
+SANITIZERS ?= address,undefined thread
+
+pkgs := libmnl libnl-genl-3.0
+# Asked once, and only when something is compiled: `make run` may first have to install it.
+pkg_cflags = $(eval pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(pkgs)))$(pkg_cflags)
+pkg_libs   = $(eval pkg_libs := $(shell $(PKG_CONFIG) --libs $(pkgs)))$(pkg_libs)
+
+warnings := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla \
+	    $(if $(WERROR),-Werror)
+san      := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
+flags     = -std=gnu11 -D_GNU_SOURCE -Icommon -I$B $(pkg_cflags) -fPIC -fvisibility=hidden \
+	    $(warnings) $(san)
+collectd_flags = -DHAVE_CONFIG_H -isystem $(COLLECTD) -isystem $(COLLECTD)/core \
+		 -isystem $(COLLECTD)/core/daemon
+compile   = $(CC) $(CPPFLAGS) $(flags) $(CFLAGS) -MMD -MP
+link      = $(CC) $(san) $(CFLAGS) $(LDFLAGS)
+
+plugins := $(patsubst plugins/%.c,%,$(wildcard plugins/netmon_*.c))
+common  := $(patsubst %.c,$B/%.o,$(filter-out common/collectd.c,$(wildcard common/*.c))) $B/names.o
+cli     := $(patsubst %.c,$B/%.o,$(wildcard cli/*.c))
+manuals := $(patsubst conf/%.in,$B/%,$(wildcard conf/*.[58].in))
+
+all: $(plugins:%=$B/%.so) $B/netmon $(manuals) $B/sanitizer
+
+$B/%.so: $B/plugins/%.o $B/%.collectd.o $(common)
+	$(link) -shared -Wl,-z,defs,--unresolved-symbols=ignore-in-object-files -o $@ $^ $(pkg_libs)
+$B/%.collectd.o: common/collectd.c | $B/names.h
+	@mkdir -p $(@D)
+	$(compile) $(collectd_flags) -DNM_PLUGIN=$* -c -o $@ $<
+$B/netmon: $(cli) $(plugins:%=$B/plugins/%.o) $(common)
+	$(link) -o $@ $^ $(pkg_libs)
+$B/%.o: %.c | $B/names.h
+	@mkdir -p $(@D)
+	$(compile) -c -o $@ $<
+$B/names.o: $B/names.c
+	$(compile) -c -o $@ $<
+$B/have.h: common/names.awk common/uapi.h
+	@mkdir -p $B
+	$(CC) $(CPPFLAGS) -Icommon -E -dD -DNM_HEADERS_ONLY common/uapi.h | \
+		awk -v have=$@ -f common/names.awk
+$B/names.c $B/names.h &: common/names.awk common/names.list common/uapi.h $(wildcard common/uapi/*.h) $B/have.h
+	$(CC) $(CPPFLAGS) -Icommon -I$B -E -dD common/uapi.h | \
+		awk -v list=common/names.list -v out=$B/names.c -v hdr=$B/names.h -f common/names.awk
+# The tests must know what they run: a daemon that loads a sanitized plugin needs the runtime.
+$B/sanitizer: Makefile
+	@mkdir -p $B
+	echo '$(SAN)' > $@
+
+# ---- what needs packages ------------------------------------------------------
+
+run:
+	@packaging/deps build run
+	@$(MAKE) --no-print-directory all
+	@packaging/run $B
+
+check:
+	@packaging/deps build check
+	@$(MAKE) --no-print-directory B=$B all tests
+	@set -e; for s in $(SANITIZERS); do \
+		$(MAKE) --no-print-directory B=$B/$$s SAN=$$s all tests; done
+	@tests/run $(if $(STRICT),--strict) --build $B $(SANITIZERS:%=--build $B/%) $(TESTS:%=-k %)
+
+tests: $B/tests/sink.so
+$B/tests/sink.so: tests/sink.c
+	@mkdir -p $(@D)
+	$(compile) $(collectd_flags) -fvisibility=default -shared -o $@ $<
+
+lint:
+	@packaging/deps build lint
+	@$(MAKE) --no-print-directory B=$B all
+	@packaging/lint $B
+
+print-flags:
+	@echo '$(flags)'
+	@echo '$(flags) $(collectd_flags) -DNM_PLUGIN=netmon_link'
+
+install: all
+	install -d $(DESTDIR)$(PLUGINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(DOCDIR)/examples \
+		$(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
+	install -m 0644 $(plugins:%=$B/%.so) $(DESTDIR)$(PLUGINDIR)
+	install -m 0755 $B/netmon $(DESTDIR)$(BINDIR)
+	install -m 0644 conf/*.conf $(DESTDIR)$(DOCDIR)/examples
+	$(foreach m,$(manuals),install -m 0644 $m $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $m));)
+
+clean:
+	$(RM) -r $B
+
+-include $(wildcard $B/*.d $B/*/*.d)
+.PHONY: all run check tests lint print-flags install clean
+.DELETE_ON_ERROR:
+.SECONDARY:

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of common/ know of each other and nobody else does. */
+#ifndef INTERNAL_H
+#define INTERNAL_H
+
+#include <libmnl/libmnl.h>
+
+#include "netmon.h"
+
+enum nm_bus { NM_ROUTE, NM_GENERIC, NM_BUSES };
+
+struct view {
+	struct nm_view pub; /* first: the two are cast into each other */
+	unsigned flags;
+	struct {
+		struct mnl_socket *ask, *listen;
+	} bus[NM_BUSES];
+	struct nm_srcstate {
+		int error;       /* why it cannot be asked */
+		uint16_t family; /* generic netlink: the family's id */
+		bool dirty;      /* kept: the state is not known to be true */
+	} * src;
+
+	/* The answer that is being read. */
+	const struct nm_source *asked;
+	uint32_t seq;
+	bool dump, done, interrupted;
+	int answer;
+
+	const struct nlattr *attr[NM_ATTR_MAX + 1];
+	char *buf;
+	size_t room;
+	uint64_t audited; /* ns, as pub.now */
+	uint64_t wall;    /* ns since 1970, as pub.now */
+
+	nm_tap *tap;
+	void *tap_arg;
+	FILE *record;
+	int record_error;
+	struct nm_map names; /* ifindex -> interface name */
+
+	struct nm_notice *first, **last;
+	size_t waiting;
+};
+
+static inline struct view *view_of(const struct nm_view *v)
+{
+	return (struct view *)(uintptr_t)v;
+}
+
+/* netlink.c */
+#define NM_NS_PER_S 1000000000ull
+static inline enum nm_bus nm_bus_of(const struct nm_source *s)
+{
+	return s->family ? NM_GENERIC : NM_ROUTE;
+}
+uint64_t nm_clock(int id);
+/* All messages of one received datagram, by the rules that kernel and file share. */
+void nm_take(struct view *w, enum nm_bus bus, const void *buf, size_t len, bool event);
+void nm_answer_starts(struct view *w, const struct nm_source *s, uint32_t seq, bool dump);
+int nm_answer_ends(struct view *w);
+int nm_finish_reading(struct view *w, struct nm_reading *r);
+/* The first message in a buffer and the one after another; NULL: none that is whole. */
+const struct nlmsghdr *nm_msg_first(const void *buf, size_t len);
+const struct nlmsghdr *nm_msg_next(const struct nlmsghdr *h, const void *end);
+
+/* record.c: what went over a socket, as a packet of a pcap file */
+enum nm_direction { NM_ANSWER = 0, NM_EVENT = 2, NM_REQUEST = 4 }; /* PACKET_* of if_packet.h */
+void nm_record_packet(struct view *w, enum nm_bus bus, enum nm_direction dir, const void *buf,
+		      size_t len);
+void nm_record_mark(struct view *w);
+
+/* decode.c */
+const struct nlattr *nm_attr_first(const void *from, const void *end);
+const struct nlattr *nm_attr_next(const struct nlattr *a, const void *end);
+static inline const void *nm_attr_end(const struct nlattr *a)
+{
+	return (const char *)mnl_attr_get_payload(a) + mnl_attr_get_payload_len(a);
+}
+/* Up to 8 bytes as the kernel's number of that width, 0 for other widths. */
+uint64_t nm_load(const void *p, size_t len);
+
+/* reading.c */
+double nm_slow_interval(const struct nm_view *v);
+void nm_reading_start(struct nm_reading *r);
+void nm_notices_free(struct view *w);
+
+/* genl.c */
+int nm_genl_resolve(const char *family, const char *mcast, uint16_t *id, uint32_t *group);
+
+/* namespace.c: runs fn(arg) in a thread of its own inside a namespace */
+int nm_in_netns(const char *netns, int (*fn)(void *arg), void *arg);
+
+#endif

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A message as JSON by its table.  Whatever the bytes are, the output is valid
+ * JSON in UTF-8: interface names may hold any byte but '/', white space and 0.
+ */
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <endian.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "internal.h"
+
+struct out {
+	FILE *f;
+	const struct nm_view *v;
+	bool unknown; /* print attributes without a row */
+	bool first;   /* no member yet in the object */
+};
+
+static void object(struct out *o, const struct nm_table *t, const uint8_t *p, size_t len);
+
+static void put(struct out *o, char c)
+{
+	putc_unlocked(c, o->f);
+}
+
+static void puts_json(struct out *o, const char *s)
+{
+	fputs_unlocked(s, o->f);
+}
+
+static void number(struct out *o, uint64_t u, bool negative)
+{
+	char buf[24], *p = buf + sizeof(buf);
+
+	*--p = 0;
+	do
+		*--p = (char)('0' + u % 10);
+	while (u /= 10);
+	if (negative)
+		*--p = '-';
+	puts_json(o, p);
+}
+
+/* Bytes of the well-formed UTF-8 sequence at s (RFC 3629), 0: it is none. */
+static size_t utf8(const uint8_t *s, size_t len)
+{
+	size_t n = s[0] < 0x80 ? 1 :
+		   s[0] < 0xc2 ? 0 :
+		   s[0] < 0xe0 ? 2 :
+		   s[0] < 0xf0 ? 3 :
+		   s[0] < 0xf5 ? 4 :
+				 0;
+
+	if (n > len)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+static void quote(struct out *o, const char *text, size_t max)
+{
+	const uint8_t *s = (const uint8_t *)text, *end = s + strnlen(text, max);
+
+	put(o, '"');
+	while (s < end) {
+		size_t n = utf8(s, end - s);
+
+		if (*s < 0x20 || *s == 0x7f) {
+			fprintf(o->f, "\\u%04x", *s);
+		} else if (!n) {
+			puts_json(o, "\\ufffd");
+		} else {
+			if (*s == '"' || *s == '\\')
+				put(o, '\\');
+			fwrite_unlocked(s, 1, n, o->f);
+		}
+		s += n ? n : 1;
+	}
+	put(o, '"');
+}
+
+static void hex(struct out *o, const uint8_t *p, size_t len)
+{
+	static const char digit[] = "0123456789abcdef";
+
+	put(o, '"');
+	for (; len; len--, p++) {
+		put(o, digit[*p >> 4]);
+		put(o, digit[*p & 15]);
+	}
+	put(o, '"');
+}
+
+static void lladdr(struct out *o, const uint8_t *p, size_t len)
+{
+	put(o, '"');
+	for (size_t i = 0; i < len; i++)
+		fprintf(o->f, "%s%02x", i ? ":" : "", p[i]);
+	put(o, '"');
+}
+
+static void address(struct out *o, const uint8_t *p, size_t len)
+{
+	char buf[INET6_ADDRSTRLEN];
+
+	if (len == 4 || len == 16) {
+		inet_ntop(len == 4 ? AF_INET : AF_INET6, p, buf, sizeof(buf));
+		quote(o, buf, sizeof(buf));
+	} else {
+		lladdr(o, p, len);
+	}
+}
+
+static void comma(struct out *o)
+{
+	if (!o->first)
+		put(o, ',');
+	o->first = false;
+}
+
+/* "name": or "name_suffix":, without the prefix that the table's symbols share. */
+static void key(struct out *o, const char *name, size_t prefix, const char *suffix)
+{
+	comma(o);
+	put(o, '"');
+	for (name += strlen(name) > prefix ? prefix : 0; *name; name++)
+		put(o, (char)tolower((unsigned char)*name));
+	puts_json(o, suffix);
+	puts_json(o, "\":");
+}
+
+static void bits(struct out *o, const struct nm_names *t, uint64_t v)
+{
+	const char *sep = "";
+
+	put(o, '[');
+	for (size_t i = 0; i < t->n; i++) {
+		uint32_t bit = t->v[i].value;
+
+		if (bit && !(bit & (bit - 1)) && (v & bit)) {
+			puts_json(o, sep);
+			quote(o, t->v[i].name, SIZE_MAX);
+			v &= ~(uint64_t)bit;
+			sep = ",";
+		}
+	}
+	if (v)
+		fprintf(o->f, "%s\"0x%" PRIx64 "\"", sep, v);
+	put(o, ']');
+}
+
+static void sint(struct out *o, uint64_t u, size_t len)
+{
+	int64_t s = len == 1 ? (int8_t)u :
+		    len == 2 ? (int16_t)u :
+		    len == 4 ? (int32_t)u :
+			       (int64_t)u;
+
+	number(o, s < 0 ? -(uint64_t)s : (uint64_t)s, s < 0);
+}
+
+/* The kernel's arrays: {"forwarding":1,"mc_forwarding":0,...}, or [38,2,...] without names. */
+static void array(struct out *o, const struct nm_field *d, const uint8_t *p, size_t len)
+{
+	bool was = o->first;
+
+	put(o, d->names ? '{' : '[');
+	o->first = true;
+	for (size_t i = 0; (i + 1) * d->len <= len; i++) {
+		const char *name = d->names ? nm_name(d->names, (uint32_t)(i + d->by)) : NULL;
+		uint64_t u = nm_load(p + i * d->len, d->len);
+
+		if (name)
+			key(o, name, 0, "");
+		else
+			comma(o);
+		if (d->names && !name)
+			fprintf(o->f, "\"%zu\":", i + d->by);
+		if (d->len < 8)
+			sint(o, u, d->len);
+		else
+			number(o, u, false);
+	}
+	put(o, d->names ? '}' : ']');
+	o->first = was;
+}
+
+static void value(struct out *o, const struct nm_field *d, const uint8_t *p, size_t len,
+		  const struct nlattr *const *sibling);
+
+/* Every child by the row of its type; lists whose types only count, by the first row. */
+static void list(struct out *o, const struct nm_table *t, const uint8_t *p, size_t len)
+{
+	const char *sep = "";
+
+	put(o, '[');
+	for (const struct nlattr *a = nm_attr_first(p, p + len); a; a = nm_attr_next(a, p + len)) {
+		uint16_t type = mnl_attr_get_type(a);
+		const struct nm_field *d = type < t->n && t->row[type].name ? &t->row[type] :
+									      t->row;
+
+		puts_json(o, sep);
+		value(o, d, mnl_attr_get_payload(a), mnl_attr_get_payload_len(a), NULL);
+		sep = ",";
+	}
+	put(o, ']');
+}
+
+static const struct nm_table *choose(const struct nm_field *d, const struct nlattr *const *sibling)
+{
+	const char *is = sibling ? nm_str(sibling[d->by]) : NULL;
+
+	for (const struct nm_case *c = d->cases; is && c->is; c++)
+		if (!strcmp(c->is, is))
+			return c->table;
+	return NULL;
+}
+
+static void value(struct out *o, const struct nm_field *d, const uint8_t *p, size_t len,
+		  const struct nlattr *const *sibling)
+{
+	bool is_number = len == 1 || len == 2 || len == 4 || len == 8;
+	enum nm_kind kind = d->kind;
+	const struct nm_table *t = d->table;
+	const char *name;
+
+	if (kind == NM_CHOICE) {
+		t = choose(d, sibling);
+		kind = t ? NM_NEST : NM_HEX;
+	}
+	if (!is_number && (kind == NM_UINT || kind == NM_SINT || kind == NM_BE || kind == NM_ENUM ||
+			   kind == NM_BITS || kind == NM_IFINDEX))
+		kind = NM_HEX;
+	switch (kind) {
+	case NM_UINT:
+	case NM_IFINDEX:
+		number(o, nm_load(p, len), false);
+		break;
+	case NM_SINT:
+		sint(o, nm_load(p, len), len);
+		break;
+	case NM_BE:
+		number(o, be64toh(nm_load(p, len) << (64 - 8 * len)), false);
+		break;
+	case NM_STR:
+		quote(o, (const char *)p, len);
+		break;
+	case NM_FLAG:
+		puts_json(o, "true");
+		break;
+	case NM_ENUM:
+		name = nm_load(p, len) > UINT32_MAX ? NULL :
+						      nm_name(d->names, (uint32_t)nm_load(p, len));
+		if (name)
+			quote(o, name, SIZE_MAX);
+		else
+			number(o, nm_load(p, len), false);
+		break;
+	case NM_BITS:
+		bits(o, d->names, nm_load(p, len));
+		break;
+	case NM_LLADDR:
+		lladdr(o, p, len);
+		break;
+	case NM_ADDR:
+		address(o, p, len);
+		break;
+	case NM_ARRAY_OF:
+		array(o, d, p, len);
+		break;
+	case NM_STRUCT:
+	case NM_NEST:
+		object(o, t, p, len);
+		break;
+	case NM_LIST:
+		list(o, t, p, len);
+		break;
+	default:
+		hex(o, p, len);
+	}
+}
+
+/* The name beside an ifindex, where it is known. */
+static void ifname(struct out *o, const struct nm_field *d, size_t prefix, const void *p,
+		   size_t len)
+{
+	const char *name = len == 4 ? nm_ifname(o->v, (uint32_t)nm_load(p, len)) : NULL;
+
+	if (d->kind == NM_IFINDEX && name) {
+		key(o, d->name, prefix, "_name");
+		quote(o, name, SIZE_MAX);
+	}
+}
+
+static void member(struct out *o, const struct nm_table *t, const struct nm_field *d,
+		   const uint8_t *p, size_t len, const struct nlattr *const *sibling)
+{
+	key(o, d->name, t->prefix, "");
+	value(o, d, p, len, sibling);
+	ifname(o, d, t->prefix, p, len);
+}
+
+static void attribute(struct out *o, const struct nm_table *t, const struct nlattr *a,
+		      const struct nlattr *const *sibling)
+{
+	uint16_t type = mnl_attr_get_type(a), len = mnl_attr_get_payload_len(a);
+	const uint8_t *p = mnl_attr_get_payload(a);
+	const char *symbol;
+
+	if (type < t->n && t->row[type].name) {
+		member(o, t, &t->row[type], p, len, sibling);
+		return;
+	}
+	/* 0 is every nest's padding and UNSPEC */
+	if (!o->unknown || !type)
+		return;
+	symbol = t->others ? nm_name(t->others, type) : NULL;
+	if (symbol) {
+		key(o, symbol, 0, "");
+	} else {
+		comma(o);
+		fprintf(o->f, "\"%u\":", type);
+	}
+	hex(o, p, len);
+}
+
+static void attributes(struct out *o, const struct nm_table *t, const void *from, const void *end)
+{
+	const struct nlattr *last[NM_ATTR_MAX + 1] = {0}, *a;
+
+	for (a = nm_attr_first(from, end); a; a = nm_attr_next(a, end))
+		if (mnl_attr_get_type(a) <= NM_ATTR_MAX)
+			last[mnl_attr_get_type(a)] = a;
+	/* An attribute that stands twice is printed once: JSON's keys are unique. */
+	for (a = nm_attr_first(from, end); a; a = nm_attr_next(a, end))
+		if (mnl_attr_get_type(a) > NM_ATTR_MAX || last[mnl_attr_get_type(a)] == a)
+			attribute(o, t, a, last);
+}
+
+/* Members of the struct as far as the payload has them, then the attributes behind it. */
+static void fields(struct out *o, const struct nm_table *t, const uint8_t *p, size_t len)
+{
+	size_t head = NLMSG_ALIGN(t->size);
+
+	for (size_t i = 0; t->size && i < t->n; i++)
+		if (t->row[i].name && (size_t)t->row[i].off + t->row[i].len <= len)
+			member(o, t, &t->row[i], p + t->row[i].off, t->row[i].len, NULL);
+	if (!t->size)
+		attributes(o, t, p, p + len);
+	else if (t->attrs && len > head)
+		attributes(o, t->attrs, p + head, p + len);
+}
+
+static void object(struct out *o, const struct nm_table *t, const uint8_t *p, size_t len)
+{
+	bool was = o->first;
+
+	put(o, '{');
+	o->first = true;
+	fields(o, t, p, len);
+	put(o, '}');
+	o->first = was;
+}
+
+void nm_print(FILE *f, const struct nm_view *v, const struct nm_msg *m, unsigned flags)
+{
+	struct out o = {.f = f, .v = v, .unknown = !(flags & NM_NO_UNKNOWN), .first = true};
+
+	put(&o, '{');
+	if (m->event) {
+		key(&o, "event", 0, "");
+		quote(&o, m->gone ? "del" : "new", SIZE_MAX);
+	}
+	fields(&o, m->src->table, m->hdr, mnl_nlmsg_get_payload_len(m->nlh));
+	put(&o, '}');
+}

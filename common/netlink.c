@@ -1,0 +1,671 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sockets, dumps and events.
+ *
+ * One socket asks and another listens: a dump is never confused with an
+ * event.  Messages from both, and from a recorded file, go through nm_take()
+ * to the plugin.
+ *
+ * libmnl's own callback runner is not used.  It stops in the middle of a dump
+ * that the kernel flags as interrupted and leaves the rest in the socket,
+ * where it breaks every later dump; and it calls a dump that ended with an
+ * error a success.  Here a dump is always read to its NLMSG_DONE.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/genetlink.h>
+#include <linux/if.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+
+#include "internal.h"
+
+#define BUF_SIZE       32768 /* the kernel fills no more in one go, unless a message is larger */
+#define BUF_MAX        (16 << 20)
+#define DUMP_TRIES     3
+#define ANSWER_TIMEOUT 10        /* s without a word: the kernel has lost the question */
+#define MAX_EVENTS     (1 << 17) /* in one go: changes faster than we read must not hold a reading */
+
+uint64_t nm_clock(int id)
+{
+	struct timespec t;
+
+	clock_gettime(id, &t);
+	return (uint64_t)t.tv_sec * NM_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static struct nm_srcstate *state_of(struct view *w, const struct nm_source *s)
+{
+	return &w->src[s - w->pub.plugin->source];
+}
+
+/* ---- messages ---------------------------------------------------------------- */
+
+/* libmnl's check takes an int and lets lengths above INT_MAX pass. */
+const struct nlmsghdr *nm_msg_first(const void *buf, size_t len)
+{
+	const struct nlmsghdr *h = buf;
+
+	return len >= sizeof(*h) && h->nlmsg_len >= sizeof(*h) && h->nlmsg_len <= len ? h : NULL;
+}
+
+const struct nlmsghdr *nm_msg_next(const struct nlmsghdr *h, const void *end)
+{
+	size_t step = NLMSG_ALIGN((size_t)h->nlmsg_len), left = (const char *)end - (const char *)h;
+
+	return step < left ? nm_msg_first((const char *)h + step, left - step) : NULL;
+}
+
+/* Which source describes a message: one answer for dump, event and file. */
+static const struct nm_source *source_of(struct view *w, enum nm_bus bus,
+					 const struct nlmsghdr *nlh, bool *gone)
+{
+	const struct nm_plugin *p = w->pub.plugin;
+	const uint8_t *payload = mnl_nlmsg_get_payload(nlh);
+	size_t len = mnl_nlmsg_get_payload_len(nlh);
+
+	for (size_t i = 0; len && i < p->nsource; i++) {
+		const struct nm_source *s = &p->source[i];
+		/* genlmsghdr.cmd and the address family of rtnetlink's headers come first */
+		uint16_t type = bus == NM_GENERIC ? payload[0] : nlh->nlmsg_type;
+
+		if (nm_bus_of(s) != bus || len < s->table->size ||
+		    (bus == NM_GENERIC && nlh->nlmsg_type != w->src[i].family) ||
+		    (bus == NM_ROUTE && !s->any_af && payload[0] != s->af))
+			continue;
+		*gone = s->del && type == s->del;
+		if (type == s->add || *gone || (s->ntf && type == s->ntf))
+			return s;
+	}
+	return NULL;
+}
+
+/*
+ * Names come from the messages themselves, never from the machine that happens
+ * to print them: a recorded file replays with the names that it had.
+ */
+static void learn_name(struct view *w, const struct nlmsghdr *nlh)
+{
+	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+	const struct nlattr *a;
+
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifi) || ifi->ifi_family != AF_UNSPEC)
+		return;
+	uint32_t index = (uint32_t)ifi->ifi_index;
+
+	if (nlh->nlmsg_type == RTM_DELLINK) {
+		nm_map_del(&w->names, &index);
+		return;
+	}
+	for (a = nm_attr_first(ifi + 1, mnl_nlmsg_get_payload_tail(nlh)); a;
+	     a = nm_attr_next(a, mnl_nlmsg_get_payload_tail(nlh)))
+		if (mnl_attr_get_type(a) == IFLA_IFNAME && nm_str(a)) {
+			char *name = nm_map_put(&w->names, &index, NULL);
+
+			if (name)
+				snprintf(name, IFNAMSIZ, "%s", nm_str(a));
+			return;
+		}
+}
+
+const char *nm_ifname(const struct nm_view *v, uint32_t ifindex)
+{
+	return nm_map_get(&view_of(v)->names, &ifindex);
+}
+
+/*
+ * Points attr[] at what the message has.  Only as long as the table's highest
+ * row, and only what was set is cleared afterwards: at a million routes a
+ * cleared index of all types is half of the cost.
+ */
+static size_t index_attrs(struct view *w, const struct nm_table *t, const struct nlmsghdr *nlh,
+			  uint8_t set[static NM_ATTR_MAX + 1])
+{
+	const void *end = mnl_nlmsg_get_payload_tail(nlh);
+	size_t n = 0, rows = t->attrs ? t->attrs->n : 0;
+
+	for (const struct nlattr *a =
+		     nm_attr_first(mnl_nlmsg_get_payload_offset(nlh, t->size), end);
+	     a; a = nm_attr_next(a, end)) {
+		uint16_t type = mnl_attr_get_type(a);
+
+		if (type >= rows || type > NM_ATTR_MAX)
+			continue;
+		if (!w->attr[type])
+			set[n++] = (uint8_t)type;
+		w->attr[type] = a;
+	}
+	return n;
+}
+
+static void deliver(struct view *w, enum nm_bus bus, const struct nlmsghdr *nlh, bool event)
+{
+	struct nm_msg m = {
+		.nlh = nlh, .hdr = mnl_nlmsg_get_payload(nlh), .attr = w->attr, .event = event};
+	uint8_t set[NM_ATTR_MAX + 1];
+	size_t n;
+	int err = 0;
+
+	if (bus == NM_ROUTE && nlh->nlmsg_type == RTM_NEWLINK)
+		learn_name(w, nlh);
+	m.src = source_of(w, bus, nlh, &m.gone);
+	if (m.src) {
+		n = index_attrs(w, m.src->table, nlh, set);
+		if (w->tap)
+			err = w->tap(&m, w->tap_arg);
+		else if (w->pub.config && w->pub.plugin->message)
+			err = w->pub.plugin->message(&w->pub, &m);
+		while (n)
+			w->attr[set[--n]] = NULL;
+	}
+	if (bus == NM_ROUTE && nlh->nlmsg_type == RTM_DELLINK)
+		learn_name(w, nlh);
+	if (err && w->asked && !event)
+		w->interrupted = true;
+	else if (err)
+		state_of(w, m.src)->dirty = true;
+}
+
+/* ---- answers: a dump or one object -------------------------------------------- */
+
+void nm_answer_starts(struct view *w, const struct nm_source *s, uint32_t seq, bool dump)
+{
+	w->asked = s;
+	w->seq = seq;
+	w->dump = dump;
+	w->done = w->interrupted = false;
+	w->answer = 0;
+	if (dump && w->pub.config && w->pub.plugin->begin)
+		w->pub.plugin->begin(&w->pub, s);
+}
+
+/* 0, the kernel's error, or -EINTR: read to its end, but the set changed meanwhile. */
+int nm_answer_ends(struct view *w)
+{
+	const struct nm_source *s = w->asked;
+	int err = w->answer ? w->answer : w->interrupted ? -EINTR : 0;
+
+	w->asked = NULL;
+	if (!w->dump)
+		return err;
+	w->pub.cost.dumps++;
+	w->pub.cost.interrupted += err == -EINTR;
+	if (s->kept)
+		state_of(w, s)->dirty = err != 0;
+	if (w->pub.config && w->pub.plugin->end)
+		w->pub.plugin->end(&w->pub, s, !err);
+	return err;
+}
+
+static void take_answer(struct view *w, enum nm_bus bus, const struct nlmsghdr *h)
+{
+	if (!w->asked || h->nlmsg_seq != w->seq || w->done)
+		return; /* the rest of a question that was given up */
+	w->interrupted |= h->nlmsg_flags & NLM_F_DUMP_INTR;
+	if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR) {
+		int err = 0;
+
+		/* A dump's end can carry the kernel's error after good messages. */
+		if (mnl_nlmsg_get_payload_len(h) >= sizeof(err))
+			memcpy(&err, mnl_nlmsg_get_payload(h), sizeof(err));
+		w->answer = err < 0 ? err : 0;
+		w->done = true;
+	} else if (h->nlmsg_type >= NLMSG_MIN_TYPE) {
+		deliver(w, bus, h, false);
+	}
+}
+
+void nm_take(struct view *w, enum nm_bus bus, const void *buf, size_t len, bool event)
+{
+	const char *end = (const char *)buf + len;
+
+	w->pub.cost.bytes += len;
+	for (const struct nlmsghdr *h = nm_msg_first(buf, len); h; h = nm_msg_next(h, end)) {
+		w->pub.cost.messages++;
+		if (!event) {
+			take_answer(w, bus, h);
+		} else if (h->nlmsg_type >= NLMSG_MIN_TYPE) {
+			w->pub.cost.events++;
+			deliver(w, bus, h, true);
+		}
+	}
+}
+
+/* ---- sockets -------------------------------------------------------------------- */
+
+/* Bytes received; -EMSGSIZE: they did not fit, the next time they will. */
+static ssize_t receive(struct view *w, enum nm_bus bus, bool event, int flags)
+{
+	struct mnl_socket *nl = event ? w->bus[bus].listen : w->bus[bus].ask;
+	struct sockaddr_nl from;
+	struct iovec iov = {w->buf, w->room};
+	struct msghdr msg;
+	ssize_t n;
+
+	do {
+		msg = (struct msghdr){
+			.msg_name = &from,
+			.msg_namelen = sizeof(from),
+			.msg_iov = &iov,
+			.msg_iovlen = 1,
+		};
+		n = recvmsg(mnl_socket_get_fd(nl), &msg, flags | MSG_TRUNC);
+	} while ((n < 0 && errno == EINTR) || (n >= 0 && from.nl_pid)); /* the kernel only */
+	if (n < 0)
+		return -errno;
+	w->pub.now = nm_clock(CLOCK_MONOTONIC);
+	w->wall = nm_clock(CLOCK_REALTIME);
+	if ((size_t)n > w->room) {
+		char *more = n <= BUF_MAX ? realloc(w->buf, (size_t)n) : NULL;
+
+		if (more) {
+			w->buf = more;
+			w->room = (size_t)n;
+		}
+		return -EMSGSIZE;
+	}
+	if (w->record)
+		nm_record_packet(w, bus, event ? NM_EVENT : NM_ANSWER, w->buf, (size_t)n);
+	return n;
+}
+
+/*
+ * Reads to the end whatever happens: what is left in the socket would make the
+ * kernel refuse the next dump (-EBUSY).
+ */
+static int read_answer(struct view *w, enum nm_bus bus)
+{
+	int given_up = 0;
+
+	while (!w->done) {
+		ssize_t n = receive(w, bus, false, given_up ? MSG_DONTWAIT : 0);
+
+		if (n >= 0) {
+			nm_take(w, bus, w->buf, (size_t)n, false);
+		} else if (n == -EMSGSIZE) {
+			/* The end may have been in what was cut off: read until there is no more. */
+			given_up = -EMSGSIZE;
+		} else {
+			w->answer = given_up ? given_up : n == -EAGAIN ? -ETIMEDOUT : (int)n;
+			w->done = true;
+		}
+	}
+	if (given_up)
+		w->answer = given_up;
+	return nm_answer_ends(w);
+}
+
+static int ask(struct view *w, const struct nm_source *s, uint32_t ifindex)
+{
+	enum nm_bus bus = nm_bus_of(s);
+	struct nlmsghdr *h = mnl_nlmsg_put_header(w->buf);
+	uint8_t *hdr;
+
+	h->nlmsg_type = bus == NM_GENERIC ? state_of(w, s)->family : s->get;
+	h->nlmsg_flags = NLM_F_REQUEST | (ifindex ? NLM_F_ACK : NLM_F_DUMP);
+	h->nlmsg_seq = w->seq + 1 ? w->seq + 1 : 1;
+	hdr = mnl_nlmsg_put_extra_header(h, s->table->size);
+	if (bus == NM_GENERIC)
+		*(struct genlmsghdr *)(void *)hdr =
+			(struct genlmsghdr){.cmd = (uint8_t)s->get, .version = 1};
+	else
+		hdr[0] = s->af;
+	if (s->ask)
+		s->ask(&w->pub, h, ifindex);
+	if (w->record)
+		nm_record_packet(w, bus, NM_REQUEST, h, h->nlmsg_len);
+	nm_answer_starts(w, s, h->nlmsg_seq, !ifindex);
+	if (mnl_socket_sendto(w->bus[bus].ask, h, h->nlmsg_len) < 0) {
+		w->answer = -errno;
+		return nm_answer_ends(w);
+	}
+	return read_answer(w, bus);
+}
+
+int nm_ask(struct nm_view *v, const struct nm_source *s, uint32_t ifindex)
+{
+	struct view *w = view_of(v);
+
+	if (w->flags & NM_REPLAY)
+		return -EAGAIN;
+	return state_of(w, s)->error ? state_of(w, s)->error : ask(w, s, ifindex);
+}
+
+static int dump(struct view *w, const struct nm_source *s, int tries)
+{
+	int err;
+
+	do
+		err = ask(w, s, 0);
+	while ((err == -EINTR || err == -EMSGSIZE) && --tries > 0);
+	return err;
+}
+
+int nm_dump(struct nm_view *v, size_t i)
+{
+	struct view *w = view_of(v);
+
+	return w->src[i].error ? w->src[i].error : dump(w, &v->plugin->source[i], 1);
+}
+
+void nm_distrust(struct nm_view *v, const struct nm_source *s)
+{
+	state_of(view_of(v), s)->dirty = true;
+}
+
+/* ---- events ----------------------------------------------------------------------- */
+
+static void distrust_all(struct view *w, enum nm_bus bus)
+{
+	for (size_t i = 0; i < w->pub.plugin->nsource; i++)
+		if (w->pub.plugin->source[i].kept && nm_bus_of(&w->pub.plugin->source[i]) == bus)
+			w->src[i].dirty = true;
+}
+
+/*
+ * What was lost is dumped again, but only after everything that still waits was
+ * delivered: an older event must not follow the newer dump.
+ */
+static int drain(struct view *w)
+{
+	int err = 0;
+
+	for (enum nm_bus bus = 0; bus < NM_BUSES; bus++) {
+		ssize_t n = 0;
+
+		for (int i = 0; w->bus[bus].listen && n != -EAGAIN && i < MAX_EVENTS; i++) {
+			n = receive(w, bus, true, MSG_DONTWAIT);
+			if (n >= 0) {
+				nm_take(w, bus, w->buf, (size_t)n, true);
+			} else if (n == -ENOBUFS || n == -EMSGSIZE) {
+				w->pub.cost.lost++;
+				distrust_all(w, bus);
+				err = -ENOBUFS;
+			} else if (n != -EAGAIN) {
+				return (int)n;
+			}
+		}
+	}
+	return err;
+}
+
+int nm_events(struct nm_view *v)
+{
+	struct view *w = view_of(v);
+	int err = drain(w);
+
+	if (v->news && v->plugin->settle && v->plugin->settle(v) == -ENOMEM)
+		err = -ENOMEM;
+	return err;
+}
+
+size_t nm_fds(const struct nm_view *v, int *fd, size_t max)
+{
+	size_t n = 0;
+
+	for (enum nm_bus bus = 0; bus < NM_BUSES && n < max; bus++)
+		if (view_of(v)->bus[bus].listen)
+			fd[n++] = mnl_socket_get_fd(view_of(v)->bus[bus].listen);
+	return n;
+}
+
+/* ---- readings ----------------------------------------------------------------------- */
+
+/* A source that cannot be had here is remembered; without it the rest goes on. */
+static int dump_or_do_without(struct view *w, const struct nm_source *s)
+{
+	struct nm_srcstate *st = state_of(w, s);
+	int err = st->error ? st->error : dump(w, s, DUMP_TRIES);
+
+	if (err == -EOPNOTSUPP || err == -EPERM || err == -ENOENT)
+		st->error = err;
+	return err && err != -EINTR && err == st->error && s->without ? 0 : err;
+}
+
+int nm_sync(struct nm_view *v)
+{
+	struct view *w = view_of(v);
+	int err = 0;
+
+	for (size_t i = 0; i < v->plugin->nsource; i++) {
+		const struct nm_source *s = &v->plugin->source[i];
+		int e;
+
+		if (!s->kept || !w->src[i].dirty || w->src[i].error)
+			continue;
+		e = dump_or_do_without(w, s);
+		drain(w); /* what happened meanwhile */
+		if (e && e != -EINTR)
+			return e;
+		err = e ? e : err;
+	}
+	if (!err)
+		v->news = true;
+	return err;
+}
+
+static void submit_self(struct view *w, struct nm_reading *r)
+{
+	const struct nm_cost *c = &w->pub.cost;
+
+	r->plugin = NULL;
+	nm_slow(r, false);
+	nm_instance(r, "self");
+	nm_gauge(r, "duration", "read", c->seconds);
+	nm_derive(r, "derive", "messages", c->messages);
+	nm_derive(r, "derive", "bytes", c->bytes);
+	nm_derive(r, "derive", "events", c->events);
+	nm_derive(r, "derive", "dumps", c->dumps);
+	nm_derive(r, "derive", "interrupted", c->interrupted);
+	nm_derive(r, "derive", "lost", c->lost);
+}
+
+int nm_finish_reading(struct view *w, struct nm_reading *r)
+{
+	struct nm_view *v = &w->pub;
+	int err;
+
+	r->time = w->wall;
+	r->slow = nm_slow_interval(v);
+	err = v->plugin->submit ? v->plugin->submit(v, r) : 0;
+	return err ? err : r->err;
+}
+
+static int collect(struct view *w, struct nm_reading *r)
+{
+	struct nm_view *v = &w->pub;
+	double audit = ((const struct nm_config *)v->config)->audit_interval;
+	int err = drain(w);
+
+	if (err && err != -ENOBUFS)
+		return err;
+	if (audit > 0 && (double)(v->now - w->audited) > audit * NM_NS_PER_S) {
+		distrust_all(w, NM_ROUTE);
+		distrust_all(w, NM_GENERIC);
+		w->audited = v->now;
+	}
+	err = nm_sync(v);
+	if (err && err != -EINTR)
+		return err;
+	for (size_t i = 0; i < v->plugin->nsource; i++) {
+		if (v->plugin->source[i].kept)
+			continue;
+		err = dump_or_do_without(w, &v->plugin->source[i]);
+		if (err && err != -EINTR)
+			return err;
+	}
+	err = v->plugin->settle ? v->plugin->settle(v) : 0;
+	return err ? err : nm_finish_reading(w, r);
+}
+
+int nm_read(struct nm_view *v, struct nm_reading *r)
+{
+	struct view *w = view_of(v);
+	uint64_t start = nm_clock(CLOCK_MONOTONIC);
+	int err;
+
+	nm_reading_start(r);
+	v->now = start;
+	w->wall = nm_clock(CLOCK_REALTIME);
+	err = collect(w, r);
+	v->cost.seconds = (double)(nm_clock(CLOCK_MONOTONIC) - start) / NM_NS_PER_S;
+	if (!err && ((const struct nm_config *)v->config)->report_self)
+		submit_self(w, r);
+	if (!err)
+		err = r->err;
+	v->readings++;
+	if (w->record)
+		nm_record_mark(w);
+	return err ? err : w->record_error;
+}
+
+/* ---- opening and closing --------------------------------------------------------------- */
+
+static int open_socket(struct mnl_socket **nl, enum nm_bus bus)
+{
+	static const int protocol[] = {[NM_ROUTE] = NETLINK_ROUTE, [NM_GENERIC] = NETLINK_GENERIC};
+	struct timeval patience = {.tv_sec = ANSWER_TIMEOUT};
+
+	if (*nl)
+		return 0;
+	*nl = mnl_socket_open2(protocol[bus], SOCK_CLOEXEC);
+	/* A port chosen by us would collide with other plugins that choose the process id. */
+	if (!*nl || mnl_socket_bind(*nl, 0, MNL_SOCKET_AUTOPID) < 0)
+		return -errno;
+	/* Old kernels (before 4.20) have no strict check and filter nothing: as good, dearer. */
+	mnl_socket_setsockopt(*nl, NETLINK_GET_STRICT_CHK, &(int){1}, sizeof(int));
+	setsockopt(mnl_socket_get_fd(*nl), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	return 0;
+}
+
+static int join(struct view *w, enum nm_bus bus, uint32_t group)
+{
+	double bytes = ((const struct nm_config *)w->pub.config)->receive_buffer;
+	bool fresh = !w->bus[bus].listen;
+	int err = open_socket(&w->bus[bus].listen, bus), size = (int)bytes;
+
+	if (err)
+		return err;
+	int fd = mnl_socket_get_fd(w->bus[bus].listen);
+
+	/* Beyond net.core.rmem_max only with CAP_NET_ADMIN. */
+	if (fresh && setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+	return mnl_socket_setsockopt(w->bus[bus].listen, NETLINK_ADD_MEMBERSHIP, &group,
+				     sizeof(group)) < 0 ?
+		       -errno :
+		       0;
+}
+
+static int open_source(struct view *w, const struct nm_source *s)
+{
+	struct nm_srcstate *st = state_of(w, s);
+	enum nm_bus bus = nm_bus_of(s);
+	uint32_t mcast = 0;
+	int err = 0;
+
+	if (s->family)
+		err = nm_genl_resolve(s->family, s->mcast, &st->family, &mcast);
+	if (!err)
+		err = open_socket(&w->bus[bus].ask, bus);
+	for (size_t g = 0; !err && w->flags & NM_EVENTS && g < NM_COUNT(s->group) && s->group[g];
+	     g++)
+		err = join(w, bus, s->group[g]);
+	if (!err && w->flags & NM_EVENTS && mcast)
+		err = join(w, bus, mcast);
+	return err;
+}
+
+/* Runs inside the namespace. */
+static int open_sources(void *arg)
+{
+	struct view *w = arg;
+	const struct nm_plugin *p = w->pub.plugin;
+
+	for (size_t i = 0; i < p->nsource; i++) {
+		int err = open_source(w, &p->source[i]);
+
+		if (err && (err != -ENOENT || !p->source[i].without))
+			return err;
+		w->src[i].error = err;
+	}
+	return 0;
+}
+
+int nm_open(struct nm_view **out, const struct nm_plugin *p, const void *config, const char *netns,
+	    unsigned flags)
+{
+	struct view *w = calloc(1, sizeof(*w));
+	int err = -ENOMEM;
+
+	*out = NULL;
+	if (!w)
+		return err;
+	w->flags = config ? flags : flags & ~(unsigned)NM_EVENTS;
+	w->names = (struct nm_map){.key = sizeof(uint32_t), .val = IFNAMSIZ};
+	w->pub.plugin = p;
+	w->pub.config = config;
+	w->pub.interval = 10;
+	w->room = BUF_SIZE;
+	w->buf = malloc(w->room);
+	w->src = calloc(p->nsource, sizeof(*w->src));
+	w->pub.state = calloc(1, p->state_size ? p->state_size : 1);
+	w->pub.netns = netns ? strdup(netns) : NULL;
+	if (!w->buf || !w->src || !w->pub.state || (netns && !w->pub.netns))
+		goto fail;
+	for (size_t i = 0; i < p->nsource; i++)
+		w->src[i].dirty = p->source[i].kept;
+	err = config && p->open ? p->open(&w->pub) : 0;
+	if (err)
+		goto fail;
+	if (!(flags & NM_REPLAY)) {
+		err = nm_in_netns(netns, open_sources, w);
+		if (err)
+			goto fail;
+	}
+	w->pub.now = w->audited = nm_clock(CLOCK_MONOTONIC);
+	w->wall = nm_clock(CLOCK_REALTIME);
+	*out = &w->pub;
+	return 0;
+fail:
+	nm_close(&w->pub);
+	return err;
+}
+
+void nm_close(struct nm_view *v)
+{
+	struct view *w = view_of(v);
+
+	if (!v)
+		return;
+	if (v->state && v->config && v->plugin->close)
+		v->plugin->close(v);
+	for (enum nm_bus bus = 0; bus < NM_BUSES; bus++) {
+		if (w->bus[bus].ask)
+			mnl_socket_close(w->bus[bus].ask);
+		if (w->bus[bus].listen)
+			mnl_socket_close(w->bus[bus].listen);
+	}
+	nm_notices_free(w);
+	nm_map_free(&w->names);
+	free((char *)(uintptr_t)v->netns);
+	free(v->state);
+	free(w->src);
+	free(w->buf);
+	free(w);
+}
+
+int nm_source_error(const struct nm_view *v, size_t i)
+{
+	return view_of(v)->src[i].error;
+}
+
+void nm_set_tap(struct nm_view *v, nm_tap *tap, void *arg)
+{
+	view_of(v)->tap = tap;
+	view_of(v)->tap_arg = arg;
+}

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The whole interface between a plugin, the common code and a host.
+ *
+ *   plugin   tables, sources and callbacks             plugins/netmon_*.c
+ *   common   asks the kernel, decodes by table,        common/
+ *            calls the plugin, collects its reading
+ *   host     runs plugins, logs and hands values on    common/collectd.c, cli/
+ *
+ * Every function that can fail returns 0 or a negative errno value.  Nothing
+ * below a host logs.  Nothing in a struct nm_msg is copied: its pointers live
+ * until message() returns.  A view and everything reached through it belong
+ * to one thread at a time; the host holds a lock where it has more than one.
+ */
+#ifndef NETMON_H
+#define NETMON_H
+
+#include <limits.h>
+#include <linux/netlink.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define NM_VERSION  "0.1.0"
+#define NM_COUNT(a) (sizeof(a) / sizeof(*(a)))
+#define NM_ARRAY(a) (a), NM_COUNT(a)
+
+/* ---- names of constants: generated at build time from <linux/...> -------- */
+
+struct nm_name {
+	uint32_t value;
+	const char *name; /* "NLM_F_ACK" of names.list's NLM_F_ is "ack" */
+};
+
+struct nm_names {
+	const struct nm_name *v;
+	size_t n;
+};
+
+/* The name of a value, NULL when the headers have none. */
+const char *nm_name(const struct nm_names *t, uint32_t value);
+
+/* ---- tables: what the kernel's bytes mean -------------------------------- */
+
+enum nm_kind {
+	NM_UINT = 1, /* 1, 2, 4 or 8 bytes: the payload says which */
+	NM_SINT,
+	NM_BE, /* big-endian, like ports and protocols */
+	NM_STR,
+	NM_FLAG,    /* presence is the value */
+	NM_ENUM,    /* .names */
+	NM_BITS,    /* .names, one bit each */
+	NM_IFINDEX, /* of the same namespace: printed with the interface's name */
+	NM_LLADDR,
+	NM_ADDR, /* IPv4 or IPv6 by length */
+	NM_HEX,
+	NM_ARRAY_OF, /* elements of .len bytes, the i-th named by .names of i + .by, or not named */
+	NM_STRUCT,   /* .table with a size; attributes may follow the struct */
+	NM_NEST,     /* .table */
+	NM_LIST,     /* a nest in which every child is an element like .table's first row */
+	NM_CHOICE,   /* a nest by one of .cases: the string in the sibling attribute .by */
+};
+
+struct nm_table;
+
+struct nm_case {
+	const char *is; /* NULL: end */
+	const struct nm_table *table;
+};
+
+struct nm_field {
+	const char *name; /* the kernel's own symbol; NULL: no row */
+	enum nm_kind kind;
+	uint16_t off, len; /* struct members; .len of NM_ARRAY_OF */
+	uint16_t by;
+	union {
+		const struct nm_names *names;
+		const struct nm_table *table;
+		const struct nm_case *cases;
+	};
+};
+
+struct nm_table {
+	const struct nm_field *row; /* attributes: indexed by attribute type */
+	size_t n;
+	size_t prefix;                 /* characters that every symbol starts with */
+	const struct nm_names *others; /* symbols of attributes without a row; may be NULL */
+	size_t size;                   /* of the struct; 0: attributes only */
+	const struct nm_table *attrs;  /* attributes behind the struct */
+};
+
+/* A row for an attribute, a row for a member of a struct, and the tables of such rows. */
+#define NM_A(sym, k, ...) [sym] = {.name = #sym, .kind = NM_##k, ##__VA_ARGS__}
+#define NM_M(type, member, k, ...)                                                                 \
+	{                                                                                          \
+		.name = #member, .kind = NM_##k, .off = offsetof(struct type, member),             \
+		.len = sizeof(((struct type *)0)->member), ##__VA_ARGS__                           \
+	}
+#define NM_ATTRS(pfx, rows, names)                                                                 \
+	{                                                                                          \
+		rows, NM_COUNT(rows), sizeof(pfx) - 1, names, 0, NULL                              \
+	}
+#define NM_STRUCT_OF(type, pfx, rows, attrs)                                                       \
+	{                                                                                          \
+		rows, NM_COUNT(rows), sizeof(pfx) - 1, NULL, sizeof(struct type), attrs            \
+	}
+
+/* Of messages that more than one plugin reads (linux/if_link.h). */
+extern const struct nm_table nm_link_table;    /* RTM_NEWLINK */
+extern const struct nm_table nm_stats64_table; /* struct rtnl_link_stats64 */
+
+/* ---- sources and messages ------------------------------------------------ */
+
+struct nm_view;
+struct nm_reading;
+
+/* One question to the kernel and the answers and events that belong to it. */
+struct nm_source {
+	const char *what;    /* the array in JSON output */
+	const char *family;  /* generic netlink family; NULL: rtnetlink */
+	uint16_t get, add;   /* message types, or generic netlink commands: request, answer */
+	uint16_t del, ntf;   /* deleted; notification with another number than the answer's */
+	uint8_t af;          /* address family asked for */
+	bool any_af;         /* answers come with other families than .af */
+	bool kept;           /* dumped at start, after a loss and as an audit; events do the rest */
+	uint8_t group[3];    /* rtnetlink multicast groups, 0: none */
+	const char *mcast;   /* generic netlink multicast group */
+	const char *without; /* what is absent where the kernel lacks this; NULL: everything */
+	const struct nm_table *table;
+	/* Adds to a request; ifindex 0: a dump.  Optional. */
+	void (*ask)(const struct nm_view *v, struct nlmsghdr *nlh, uint32_t ifindex);
+};
+
+#define NM_ATTR_MAX 127
+
+struct nm_msg {
+	const struct nm_source *src;
+	const struct nlmsghdr *nlh;
+	const void *hdr;                  /* src->table->size bytes at least */
+	const struct nlattr *const *attr; /* [type], NULL: absent; up to the table's last row */
+	bool event;                       /* told by the kernel, not asked for */
+	bool gone;                        /* the object was deleted */
+};
+
+/* Getters never read past the attribute; an absent one gives 0, NULL or nothing. */
+uint64_t nm_uint(const struct nlattr *a);
+const char *nm_str(const struct nlattr *a);                    /* NULL also when unterminated */
+size_t nm_bytes(const struct nlattr *a, void *to, size_t max); /* copied length */
+const struct nlattr *nm_in(const struct nlattr *nest, uint16_t type); /* first of a type */
+/* for (c = nm_child(nest, NULL); c; c = nm_child(nest, c)) */
+const struct nlattr *nm_child(const struct nlattr *nest, const struct nlattr *last);
+
+/* ---- choosing by name ----------------------------------------------------- */
+
+/* A list of names and POSIX extended regular expressions ("/.../"). */
+struct nm_select {
+	struct nm_pattern *v;
+	size_t n;
+	bool invert; /* IgnoreSelected */
+};
+
+/* -EINVAL: err says why. */
+int nm_select_add(struct nm_select *s, const char *pattern, char *err, size_t size);
+/* An empty list selects everything.  Notes which patterns were of use. */
+bool nm_selected(const struct nm_select *s, const char *name);
+/* The i-th pattern, and whether it ever matched; NULL: no more. */
+const char *nm_select_pattern(const struct nm_select *s, size_t i, bool *used);
+void nm_select_free(struct nm_select *s);
+
+/* ---- options -------------------------------------------------------------- */
+
+/* What every plugin can be configured with; the first member of a plugin's own configuration. */
+struct nm_config {
+	struct nm_select netns;
+	double slow_interval;  /* s; 0: 6 times the interval */
+	double audit_interval; /* s; 0: never */
+	double receive_buffer; /* bytes */
+	bool report_self;
+};
+
+#define NM_CONFIG_DEFAULTS                                                                         \
+	{                                                                                          \
+		.audit_interval = 300, .receive_buffer = 8 << 20, .report_self = true              \
+	}
+
+struct nm_setting { /* one line of an option that has a name and a number: Speed "eth0" 1e8 */
+	char *name;
+	double value;
+	struct nm_setting *next;
+};
+
+struct nm_option { /* one line of a <Plugin> block */
+	const char *key;
+	enum nm_option_type {
+		NM_OPT_BOOL,   /* bool */
+		NM_OPT_NUMBER, /* double, from .min to .max */
+		NM_OPT_PLUGIN, /* char *: a collectd plugin whose name is used while it is not loaded */
+		NM_OPT_SELECT,  /* struct nm_select: adds patterns */
+		NM_OPT_WORD,    /* unsigned: one value of .words */
+		NM_OPT_WORDS,   /* unsigned: some bits of .words, or "all" or "none" */
+		NM_OPT_SETTING, /* struct nm_setting *: adds one; number from .min to .max */
+	} type;
+	size_t off; /* in the plugin's configuration */
+	double min, max;
+	const struct nm_names *words;
+	const char *def;  /* the default in words, where the type cannot say it */
+	const char *help; /* sentences for the manual page */
+};
+
+struct nm_arg { /* one argument as a host's parser understood it */
+	enum { NM_ARG_STRING, NM_ARG_NUMBER, NM_ARG_BOOL } type;
+	union {
+		const char *string;
+		double number;
+		bool boolean;
+	};
+};
+
+struct nm_plugin;
+
+int nm_config_new(const struct nm_plugin *p, void **config); /* a copy of p->defaults */
+/* -EINVAL: err names the option, the value and what is accepted. */
+int nm_config_set(const struct nm_plugin *p, void *config, const char *key,
+		  const struct nm_arg *arg, size_t n, char *err, size_t size);
+void nm_config_free(const struct nm_plugin *p, void *config);
+/* The i-th option of a plugin, its own before those common to all; NULL: no more. */
+const struct nm_option *nm_option(const struct nm_plugin *p, size_t i);
+/* Writes the default of an option as it would stand in the configuration. */
+void nm_option_default(const struct nm_plugin *p, const struct nm_option *o, char *buf,
+		       size_t size);
+/* Writes the form of an option's arguments: "true|false", "NAME|/REGEX/ ...". */
+void nm_option_form(const struct nm_option *o, char *buf, size_t size);
+
+/* ---- a plugin ------------------------------------------------------------- */
+
+struct nm_plugin {
+	const char *name;
+	const struct nm_source *source;
+	size_t nsource;
+	const struct nm_option *option;
+	size_t noption;
+	const void *defaults; /* starts with NM_CONFIG_DEFAULTS */
+	size_t config_size, state_size;
+	/* All optional.  A callback that runs out of memory returns -ENOMEM; nothing else fails. */
+	int (*open)(struct nm_view *v); /* state is zeroed */
+	void (*begin)(struct nm_view *v,
+		      const struct nm_source *s); /* a dump starts, perhaps again */
+	int (*message)(struct nm_view *v, const struct nm_msg *m);
+	/* A dump has ended.  complete: what was not in it does not exist. */
+	void (*end)(struct nm_view *v, const struct nm_source *s, bool complete);
+	int (*settle)(struct nm_view *v); /* after events: nm_ask() for what they left open */
+	int (*submit)(struct nm_view *v, struct nm_reading *r);
+	void (*close)(struct nm_view *v); /* free what state owns */
+};
+
+/* ---- a view: a plugin opened in one network namespace --------------------- */
+
+struct nm_cost { /* what reading has cost since the view was opened */
+	uint64_t messages, bytes, events, dumps;
+	uint64_t interrupted; /* dumps that the kernel flagged or that could not be finished */
+	uint64_t lost;        /* times that events were lost */
+	uint64_t unsent;      /* notices dropped because nobody took them */
+	double seconds;       /* of the last reading */
+};
+
+struct nm_view {
+	const struct nm_plugin *plugin;
+	const void *config;
+	void *state;       /* plugin->state_size bytes, zero at first */
+	const char *netns; /* name below /run/netns; NULL: the caller's own */
+	double interval;   /* s between readings; the host sets it after nm_open() */
+	uint64_t now;      /* ns, monotonic: when what is delivered was received */
+	uint64_t readings; /* finished so far */
+	bool news;         /* all kept sources were read once: what differs now is news */
+	struct nm_cost cost;
+};
+
+enum {
+	NM_EVENTS = 1, /* listen */
+	NM_REPLAY = 2  /* no kernel: nm_replay() supplies the messages */
+};
+
+typedef int nm_tap(const struct nm_msg *m, void *arg); /* an error ends the dump */
+
+/*
+ * netns: NULL or a name.  config: from nm_config_new(), outlives the view; NULL: the plugin's
+ * callbacks are not called, a tap sees all.  -ENOENT: no such namespace, or the kernel lacks a
+ * source that the plugin cannot do without.  -EPERM, -EACCES: the namespace needs CAP_SYS_ADMIN.
+ */
+int nm_open(struct nm_view **v, const struct nm_plugin *p, const void *config, const char *netns,
+	    unsigned flags);
+void nm_close(struct nm_view *v);
+/* 0, or why the i-th source cannot be had here. */
+int nm_source_error(const struct nm_view *v, size_t i);
+/* Reads all kept sources that are not known to be true.  -EINTR: some changed all the time. */
+int nm_sync(struct nm_view *v);
+/* Events, repairs, dumps, then the plugin's values.  r is emptied first. */
+int nm_read(struct nm_view *v, struct nm_reading *r);
+/* Delivers queued events, never blocks.  -ENOBUFS: some were lost, the next reading repairs. */
+int nm_events(struct nm_view *v);
+/* Descriptors to poll() for nm_events(); returns how many of max were written. */
+size_t nm_fds(const struct nm_view *v, int *fd, size_t max);
+/* A tapped view: dumps the i-th source. */
+int nm_dump(struct nm_view *v, size_t i);
+void nm_set_tap(struct nm_view *v, nm_tap *tap, void *arg);
+
+/* For a plugin's callbacks: asks for one object; -ENODEV and the like come from the kernel. */
+int nm_ask(struct nm_view *v, const struct nm_source *s, uint32_t ifindex);
+/* The kept source will be dumped at the next reading. */
+void nm_distrust(struct nm_view *v, const struct nm_source *s);
+/* The name of an interface of the view, NULL when unknown. */
+const char *nm_ifname(const struct nm_view *v, uint32_t ifindex);
+
+/* ---- recordings: pcap files of LINKTYPE_NETLINK ---------------------------- */
+
+int nm_record(struct nm_view *v, FILE *to); /* from now on; -EIO at nm_read() when it fails */
+/*
+ * Delivers up to the end of the next reading in the file.  1: r holds it, call again; 0: end.
+ * -EILSEQ: no recording; -EPROTO: cut off or damaged.  err says where.
+ */
+int nm_replay(struct nm_view *v, FILE *from, struct nm_reading *r, char *err, size_t size);
+
+/* ---- a reading ------------------------------------------------------------- */
+
+union nm_number {
+	double gauge;
+	uint64_t derive;
+};
+
+#define NM_VALUES_MAX 32 /* data sources of one type */
+
+struct nm_value {
+	const char *instance, *type, *type_instance; /* type_instance may be NULL */
+	const char *plugin;                          /* instead of the plugin's name; NULL: that */
+	size_t first, n;                             /* in nm_reading.number */
+	bool gauge, slow;
+};
+
+struct nm_reading {
+	uint64_t time;      /* ns since 1970: of all values */
+	double slow;        /* s: interval of the slow values */
+	const char *plugin; /* of the values that follow; NULL: the plugin's name */
+	struct nm_value *value;
+	size_t n;
+	union nm_number *number;
+	size_t numbers;
+	/* private */
+	size_t room, number_room;
+	const char *instance;
+	struct nm_text *text;
+	bool slow_now;
+	int err;
+};
+
+/* Values that follow belong to this instance (copied). */
+void nm_instance(struct nm_reading *r, const char *instance);
+/* Values that follow are slow: collectd is told to expect them at SlowInterval. */
+void nm_slow(struct nm_reading *r, bool slow);
+/* Whether the slow values of the object with this number are due in this reading. */
+bool nm_slow_due(const struct nm_view *v, uint32_t number);
+/* type and type_instance are kept as pointers; nm_text() copies one that does not live on. */
+void nm_gauge(struct nm_reading *r, const char *type, const char *type_instance, double v);
+void nm_derive(struct nm_reading *r, const char *type, const char *type_instance, uint64_t v);
+void nm_derive2(struct nm_reading *r, const char *type, const char *type_instance, uint64_t rx,
+		uint64_t tx);
+const char *nm_text(struct nm_reading *r, const char *s);
+void nm_reading_free(struct nm_reading *r);
+
+/* ---- notices ---------------------------------------------------------------- */
+
+enum nm_severity { NM_FAILURE, NM_WARNING, NM_OKAY };
+
+struct nm_meta {
+	const char *key;
+	char value[64];
+};
+
+struct nm_notice {
+	enum nm_severity severity;
+	uint64_t time; /* ns since 1970: when the message was received */
+	char instance[128];
+	const char *what;   /* a word of the plugin's Notify option */
+	const char *plugin; /* instead of the plugin's name; NULL: that */
+	struct nm_meta meta[5];
+	size_t nmeta;
+	char message[256];
+	struct nm_notice *next;
+};
+
+/* A notice to be completed by the caller; NULL: no memory or too many wait (counted). */
+struct nm_notice *nm_notify(struct nm_view *v, enum nm_severity severity, const char *what,
+			    const char *instance);
+void nm_meta(struct nm_notice *n, const char *key, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The host takes the oldest notice and frees it with free(). */
+struct nm_notice *nm_take_notice(struct nm_view *v);
+
+/* ---- JSON -------------------------------------------------------------------- */
+
+enum { NM_NO_UNKNOWN = 1 }; /* leave out attributes without a row */
+
+/* One object; every attribute by its table, unknown ones as hex. */
+void nm_print(FILE *f, const struct nm_view *v, const struct nm_msg *m, unsigned flags);
+
+/* ---- network namespaces ------------------------------------------------------- */
+
+struct nm_netns {
+	char name[NAME_MAX + 1];
+	uint64_t dev, ino;
+};
+
+/* All namespaces named below /run/netns, by name.  The caller frees. */
+int nm_netns_list(struct nm_netns **list, size_t *n);
+
+/* ---- a map of fixed-size keys to fixed-size values ---------------------------- */
+
+struct nm_map { /* start: { .key = sizeof(k), .val = sizeof(v) } */
+	uint32_t key, val;
+	size_t used, size;
+	unsigned char *slot;
+};
+
+/* Pointers into the map live until the next put or del. */
+void *nm_map_put(struct nm_map *m, const void *key, bool *fresh); /* zeroed; NULL: no memory */
+void *nm_map_get(const struct nm_map *m, const void *key);        /* NULL: not there */
+void nm_map_del(struct nm_map *m, const void *key);
+/* i = 0 to start; after deleting the one that was just returned: i-- */
+void *nm_map_next(const struct nm_map *m, const void **key, size_t *i);
+void nm_map_free(struct nm_map *m);
+
+#endif

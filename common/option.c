@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+/* The options of a plugin, set, explained and freed by their table. */
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "netmon.h"
+
+#define OPT(key_, type_, member, ...)                                                              \
+	{                                                                                          \
+		.key = key_, .type = type_, .off = offsetof(struct nm_config, member),             \
+		##__VA_ARGS__                                                                      \
+	}
+
+/* What every plugin understands. */
+static const struct nm_option every[] = {
+	OPT("Namespace", NM_OPT_SELECT, netns, .def = "\".\"",
+	    .help = "Network namespaces to read: names below /run/netns or regular expressions; "
+		    "\".\" is collectd's own. They are followed as they appear and vanish. "
+		    "Instances in another namespace are named like eth0@blue. Entering one needs "
+		    "CAP_SYS_ADMIN. Without this option only collectd's own is read."),
+	OPT("NamespaceIgnoreSelected", NM_OPT_BOOL, netns.invert,
+	    .help = "Read all namespaces, collectd's own among them, but those of Namespace."),
+	OPT("SlowInterval", NM_OPT_NUMBER, slow_interval, .max = 86400,
+	    .def = "6 times the interval",
+	    .help = "Seconds between two values of what seldom changes. A change is sent with the "
+		    "next reading."),
+	OPT("AuditInterval", NM_OPT_NUMBER, audit_interval, .max = 604800,
+	    .help = "Seconds after which what is kept by events is read again as a whole, for "
+		    "the few changes that the kernel does not tell. 0 is never."),
+	OPT("ReceiveBuffer", NM_OPT_NUMBER, receive_buffer, .min = 4096, .max = 1 << 30,
+	    .help = "Bytes of events that may wait; a link's event is charged 2,304. What does not "
+		    "fit is lost, counted and repaired by the next reading. More than "
+		    "net.core.rmem_max needs CAP_NET_ADMIN."),
+	OPT("ReportSelf", NM_OPT_BOOL, report_self,
+	    .help = "Report under the instance \"self\" what reading costs: seconds, messages, bytes, "
+		    "dumps, dumps that were interrupted, events and losses of events."),
+};
+
+const struct nm_option *nm_option(const struct nm_plugin *p, size_t i)
+{
+	if (i < p->noption)
+		return &p->option[i];
+	i -= p->noption;
+	return i < NM_COUNT(every) ? &every[i] : NULL;
+}
+
+int nm_config_new(const struct nm_plugin *p, void **config)
+{
+	*config = malloc(p->config_size);
+	if (!*config)
+		return -ENOMEM;
+	memcpy(*config, p->defaults, p->config_size);
+	return 0;
+}
+
+void nm_config_free(const struct nm_plugin *p, void *config)
+{
+	const struct nm_option *o;
+
+	for (size_t i = 0; config && (o = nm_option(p, i)); i++) {
+		void *to = (char *)config + o->off;
+
+		if (o->type == NM_OPT_SELECT) {
+			nm_select_free(to);
+		} else if (o->type == NM_OPT_PLUGIN) {
+			free(*(char **)to);
+		} else if (o->type == NM_OPT_SETTING) {
+			struct nm_setting *s = *(struct nm_setting **)to, *next;
+
+			for (; s; s = next) {
+				next = s->next;
+				free(s->name);
+				free(s);
+			}
+		}
+	}
+	free(config);
+}
+
+/* ---- the forms of options in words ------------------------------------------- */
+
+static void join(char *buf, size_t size, const struct nm_names *words, const char *sep)
+{
+	size_t used = 0;
+
+	*buf = 0;
+	for (size_t i = 0; i < words->n && used < size; i++)
+		used += (size_t)snprintf(buf + used, size - used, "%s%s", i ? sep : "",
+					 words->v[i].name);
+}
+
+void nm_option_form(const struct nm_option *o, char *buf, size_t size)
+{
+	char words[256];
+
+	switch (o->type) {
+	case NM_OPT_BOOL:
+		snprintf(buf, size, "true|false");
+		break;
+	case NM_OPT_NUMBER:
+		snprintf(buf, size, "NUMBER");
+		break;
+	case NM_OPT_PLUGIN:
+		snprintf(buf, size, "\"PLUGIN\"");
+		break;
+	case NM_OPT_SELECT:
+		snprintf(buf, size, "\"NAME\"|\"/REGEX/\" ...");
+		break;
+	case NM_OPT_WORD:
+		join(words, sizeof(words), o->words, "\"|\"");
+		snprintf(buf, size, "\"%s\"", words);
+		break;
+	case NM_OPT_WORDS:
+		join(words, sizeof(words), o->words, "\"|\"");
+		snprintf(buf, size, "\"all\"|\"none\"|\"%s\" ...", words);
+		break;
+	case NM_OPT_SETTING:
+		snprintf(buf, size, "\"NAME\" NUMBER");
+		break;
+	}
+}
+
+void nm_option_default(const struct nm_plugin *p, const struct nm_option *o, char *buf, size_t size)
+{
+	const void *from = (const char *)p->defaults + o->off;
+	size_t used = 0;
+
+	*buf = 0;
+	if (o->def) {
+		snprintf(buf, size, "%s", o->def);
+	} else if (o->type == NM_OPT_BOOL) {
+		snprintf(buf, size, "%s", *(const bool *)from ? "true" : "false");
+	} else if (o->type == NM_OPT_NUMBER) {
+		snprintf(buf, size, "%.15g", *(const double *)from);
+	} else if (o->type == NM_OPT_WORD || o->type == NM_OPT_WORDS) {
+		unsigned set = *(const unsigned *)from;
+
+		for (size_t i = 0; i < o->words->n && used < size; i++)
+			if (o->type == NM_OPT_WORD ? set == o->words->v[i].value :
+						     set & o->words->v[i].value)
+				used += (size_t)snprintf(buf + used, size - used, "%s\"%s\"",
+							 used ? " " : "", o->words->v[i].name);
+	}
+}
+
+/* ---- setting ------------------------------------------------------------------ */
+
+static void show(const struct nm_arg *a, char *buf, size_t size)
+{
+	if (a->type == NM_ARG_STRING)
+		snprintf(buf, size, "\"%s\"", a->string);
+	else if (a->type == NM_ARG_NUMBER)
+		snprintf(buf, size, "%.15g", a->number);
+	else
+		snprintf(buf, size, "%s", a->boolean ? "true" : "false");
+}
+
+static bool number_ok(const struct nm_option *o, const struct nm_arg *a)
+{
+	return a->type == NM_ARG_NUMBER && isfinite(a->number) && a->number >= o->min &&
+	       a->number <= o->max;
+}
+
+static int set_words(const struct nm_option *o, unsigned *to, const struct nm_arg *arg, size_t n,
+		     size_t *bad)
+{
+	unsigned set = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t w = 0;
+
+		*bad = i;
+		if (arg[i].type != NM_ARG_STRING)
+			return -EINVAL;
+		if (!strcasecmp(arg[i].string, "all"))
+			set = ~0u;
+		if (!strcasecmp(arg[i].string, "all") || !strcasecmp(arg[i].string, "none"))
+			continue;
+		while (w < o->words->n && strcasecmp(o->words->v[w].name, arg[i].string))
+			w++;
+		if (w == o->words->n)
+			return -EINVAL;
+		set |= o->words->v[w].value;
+	}
+	*to = set;
+	return 0;
+}
+
+static int set_word(const struct nm_option *o, unsigned *to, const struct nm_arg *arg)
+{
+	for (size_t w = 0; arg->type == NM_ARG_STRING && w < o->words->n; w++)
+		if (!strcasecmp(o->words->v[w].name, arg->string)) {
+			*to = o->words->v[w].value;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+static int set_string(char **to, const struct nm_arg *arg)
+{
+	char *copy;
+
+	if (arg->type != NM_ARG_STRING || !*arg->string)
+		return -EINVAL;
+	copy = strdup(arg->string);
+	if (!copy)
+		return -ENOMEM;
+	free(*to);
+	*to = copy;
+	return 0;
+}
+
+static int set_setting(struct nm_setting **list, const struct nm_arg *arg)
+{
+	struct nm_setting *s;
+
+	for (s = *list; s && strcmp(s->name, arg[0].string); s = s->next)
+		;
+	if (!s) {
+		s = calloc(1, sizeof(*s));
+		if (!s || !(s->name = strdup(arg[0].string))) {
+			free(s);
+			return -ENOMEM;
+		}
+		s->next = *list;
+		*list = s;
+	}
+	s->value = arg[1].number;
+	return 0;
+}
+
+/* -EINVAL: argument *bad is wrong; why is filled where the form alone does not tell. */
+static int set(const struct nm_option *o, void *to, const struct nm_arg *arg, size_t n, size_t *bad,
+	       char *why, size_t size)
+{
+	bool many = o->type == NM_OPT_SELECT || o->type == NM_OPT_WORDS;
+	int err = 0;
+
+	*bad = 0;
+	if (!n || (!many && n != (o->type == NM_OPT_SETTING ? 2 : 1))) {
+		*bad = n;
+		return -EINVAL;
+	}
+	switch (o->type) {
+	case NM_OPT_BOOL:
+		if (arg->type != NM_ARG_BOOL)
+			return -EINVAL;
+		*(bool *)to = arg->boolean;
+		return 0;
+	case NM_OPT_NUMBER:
+		if (!number_ok(o, arg))
+			return -EINVAL;
+		*(double *)to = arg->number;
+		return 0;
+	case NM_OPT_PLUGIN:
+		return set_string(to, arg);
+	case NM_OPT_SELECT:
+		for (; !err && *bad < n; ++*bad)
+			err = arg[*bad].type != NM_ARG_STRING ?
+				      -EINVAL :
+				      nm_select_add(to, arg[*bad].string, why, size);
+		--*bad;
+		return err;
+	case NM_OPT_WORD:
+		return set_word(o, to, arg);
+	case NM_OPT_WORDS:
+		return set_words(o, to, arg, n, bad);
+	case NM_OPT_SETTING:
+		if (arg[0].type != NM_ARG_STRING || !*arg[0].string)
+			return -EINVAL;
+		*bad = 1;
+		return number_ok(o, &arg[1]) ? set_setting(to, arg) : -EINVAL;
+	}
+	return -EINVAL;
+}
+
+static void explain(const struct nm_option *o, const struct nm_arg *arg, size_t n, size_t bad,
+		    const char *why, char *err, size_t size)
+{
+	char value[96] = "", form[320], range[64] = "";
+
+	if (bad < n)
+		show(&arg[bad], value, sizeof(value));
+	nm_option_form(o, form, sizeof(form));
+	if (o->type == NM_OPT_NUMBER || o->type == NM_OPT_SETTING)
+		snprintf(range, sizeof(range), ", from %.15g to %.15g", o->min, o->max);
+	if (*why)
+		snprintf(err, size, "option %s: the value %s %s", o->key, value, why);
+	else if (bad < n)
+		snprintf(err, size, "option %s: the value %s is not accepted; accepted is: %s %s%s",
+			 o->key, value, o->key, form, range);
+	else
+		snprintf(err, size, "option %s: %zu values are not accepted; accepted is: %s %s%s",
+			 o->key, n, o->key, form, range);
+}
+
+/* The option's name that shares most with a misspelt one. */
+static const char *nearest(const struct nm_plugin *p, const char *key)
+{
+	const struct nm_option *o;
+	const char *best = NULL;
+	size_t most = 2;
+
+	for (size_t i = 0; (o = nm_option(p, i)); i++) {
+		size_t head = 0, tail = 0, k = strlen(key), n = strlen(o->key),
+		       less = k < n ? k : n;
+
+		while (head < less && !strncasecmp(key + head, o->key + head, 1))
+			head++;
+		while (tail < less - head &&
+		       !strncasecmp(key + k - tail - 1, o->key + n - tail - 1, 1))
+			tail++;
+		if (head + tail > most) {
+			most = head + tail;
+			best = o->key;
+		}
+	}
+	return best;
+}
+
+int nm_config_set(const struct nm_plugin *p, void *config, const char *key,
+		  const struct nm_arg *arg, size_t n, char *err, size_t size)
+{
+	const struct nm_option *o;
+	size_t bad, i = 0, used;
+	char why[192] = "";
+	int e;
+
+	while ((o = nm_option(p, i)) && strcasecmp(o->key, key))
+		i++;
+	if (o) {
+		e = set(o, (char *)config + o->off, arg, n, &bad, why, sizeof(why));
+		if (e == -EINVAL)
+			explain(o, arg, n, bad, why, err, size);
+		else if (e)
+			snprintf(err, size, "option %s: %s", key, strerror(-e));
+		return e;
+	}
+	used = (size_t)snprintf(err, size, "option %s is unknown; ", key);
+	if (used < size && nearest(p, key))
+		used += (size_t)snprintf(err + used, size - used, "perhaps %s is meant; ",
+					 nearest(p, key));
+	if (used < size)
+		used += (size_t)snprintf(err + used, size - used, "accepted are:");
+	for (i = 0; used < size && (o = nm_option(p, i)); i++)
+		used += (size_t)snprintf(err + used, size - used, " %s", o->key);
+	return -EINVAL;
+}

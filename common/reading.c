@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The values of one reading and the notices that wait for the host.  Values
+ * are pushed without an error code each: what fails is remembered, and a
+ * reading that lacks a value is not handed on.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define TEXT_SIZE   16384
+#define SLOW_TURNS  6
+#define MAX_WAITING 4096 /* notices that nobody takes: the host's handlers are too slow */
+
+struct nm_text { /* strings that live as long as the reading; never moved */
+	struct nm_text *next;
+	size_t used;
+	char c[TEXT_SIZE];
+};
+
+double nm_slow_interval(const struct nm_view *v)
+{
+	const struct nm_config *c = v->config;
+
+	return c->slow_interval > 0 ? c->slow_interval : SLOW_TURNS * v->interval;
+}
+
+void nm_reading_start(struct nm_reading *r)
+{
+	/* One block is kept for the next reading: most need no other. */
+	while (r->text && r->text->next) {
+		struct nm_text *t = r->text;
+
+		r->text = t->next;
+		free(t);
+	}
+	if (r->text)
+		r->text->used = 0;
+	*r = (struct nm_reading){
+		.value = r->value,
+		.room = r->room,
+		.number = r->number,
+		.number_room = r->number_room,
+		.text = r->text,
+	};
+}
+
+void nm_reading_free(struct nm_reading *r)
+{
+	nm_reading_start(r);
+	free(r->text);
+	free(r->value);
+	free(r->number);
+	*r = (struct nm_reading){0};
+}
+
+const char *nm_text(struct nm_reading *r, const char *s)
+{
+	size_t len = strnlen(s, TEXT_SIZE - 1) + 1;
+	struct nm_text *t = r->text;
+
+	if (!t || TEXT_SIZE - t->used < len) {
+		t = malloc(sizeof(*t));
+		if (!t) {
+			r->err = -ENOMEM;
+			return "";
+		}
+		t->used = 0;
+		t->next = r->text;
+		r->text = t;
+	}
+	char *to = memcpy(t->c + t->used, s, len);
+
+	to[len - 1] = 0;
+	t->used += len;
+	return to;
+}
+
+void nm_instance(struct nm_reading *r, const char *instance)
+{
+	r->instance = nm_text(r, instance);
+}
+
+void nm_slow(struct nm_reading *r, bool slow)
+{
+	r->slow_now = slow;
+}
+
+/* Each object has its own turn, so that the writers' load is even. */
+bool nm_slow_due(const struct nm_view *v, uint32_t number)
+{
+	double turns = v->interval > 0 ? nm_slow_interval(v) / v->interval : 1;
+	uint64_t every = turns > 1 ? (uint64_t)(turns + 0.5) : 1;
+
+	return !v->readings || (v->readings + number) % every == 0;
+}
+
+/* The array with room for want elements, NULL: no memory, it is as it was. */
+static void *room(void *v, size_t *have, size_t want, size_t size)
+{
+	size_t more = *have ? *have * 2 : 256;
+
+	if (want <= *have)
+		return v;
+	v = reallocarray(v, more, size);
+	if (v)
+		*have = more;
+	return v;
+}
+
+static void push(struct nm_reading *r, const char *type, const char *type_instance, bool gauge,
+		 size_t n, const union nm_number *number)
+{
+	struct nm_value *v = room(r->value, &r->room, r->n + 1, sizeof(*v));
+	union nm_number *to;
+
+	if (v)
+		r->value = v;
+	to = v ? room(r->number, &r->number_room, r->numbers + n, sizeof(*to)) : NULL;
+	if (!to) {
+		r->err = -ENOMEM;
+		return;
+	}
+	r->number = to;
+	r->value[r->n++] = (struct nm_value){
+		.instance = r->instance,
+		.type = type,
+		.type_instance = type_instance,
+		.plugin = r->plugin,
+		.first = r->numbers,
+		.n = n,
+		.gauge = gauge,
+		.slow = r->slow_now,
+	};
+	memcpy(r->number + r->numbers, number, n * sizeof(*number));
+	r->numbers += n;
+}
+
+void nm_gauge(struct nm_reading *r, const char *type, const char *type_instance, double v)
+{
+	push(r, type, type_instance, true, 1, &(union nm_number){.gauge = v});
+}
+
+void nm_derive(struct nm_reading *r, const char *type, const char *type_instance, uint64_t v)
+{
+	push(r, type, type_instance, false, 1, &(union nm_number){.derive = v});
+}
+
+void nm_derive2(struct nm_reading *r, const char *type, const char *type_instance, uint64_t rx,
+		uint64_t tx)
+{
+	push(r, type, type_instance, false, 2, (union nm_number[]){{.derive = rx}, {.derive = tx}});
+}
+
+/* ---- notices ------------------------------------------------------------------- */
+
+struct nm_notice *nm_notify(struct nm_view *v, enum nm_severity severity, const char *what,
+			    const char *instance)
+{
+	struct view *w = view_of(v);
+	struct nm_notice *n = w->waiting < MAX_WAITING ? calloc(1, sizeof(*n)) : NULL;
+
+	if (!n) {
+		v->cost.unsent++;
+		return NULL;
+	}
+	n->severity = severity;
+	n->time = w->wall;
+	n->what = what;
+	snprintf(n->instance, sizeof(n->instance), "%s", instance);
+	if (w->first)
+		*w->last = n;
+	else
+		w->first = n;
+	w->last = &n->next;
+	w->waiting++;
+	return n;
+}
+
+void nm_meta(struct nm_notice *n, const char *key, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!n || n->nmeta == NM_COUNT(n->meta))
+		return;
+	n->meta[n->nmeta].key = key;
+	va_start(ap, fmt);
+	vsnprintf(n->meta[n->nmeta].value, sizeof(n->meta->value), fmt, ap);
+	va_end(ap);
+	n->nmeta++;
+}
+
+struct nm_notice *nm_take_notice(struct nm_view *v)
+{
+	struct view *w = view_of(v);
+	struct nm_notice *n = w->first;
+
+	if (n) {
+		w->first = n->next;
+		w->waiting--;
+		n->next = NULL;
+	}
+	return n;
+}
+
+void nm_notices_free(struct view *w)
+{
+	struct nm_notice *n;
+
+	while ((n = nm_take_notice(&w->pub)))
+		free(n);
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every kernel header that netmon decodes.  names.awk reads its expansion
+ * twice: the headers alone to learn what they have (have.h), then with the
+ * symbols of uapi/ that older headers lack.
+ */
+#ifndef UAPI_H
+#define UAPI_H
+#include <linux/ethtool.h>
+#include <linux/ethtool_netlink.h>
+#include <linux/genetlink.h>
+#include <linux/icmpv6.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_arp.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/rtnetlink.h>
+#include <linux/snmp.h>
+#include <sys/socket.h>
+#ifndef NM_HEADERS_ONLY
+#include "have.h"
+#include "uapi/if_link.h"
+#endif
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* Attributes of links that Linux has and the headers of older systems lack (Debian 12: 6.1). */
+#ifndef NM_UAPI_IF_LINK_H
+#define NM_UAPI_IF_LINK_H
+
+/* Each stands behind the one before it, as the kernel appended them. */
+enum {
+#ifndef HAVE_IFLA_DEVLINK_PORT /* 6.2 */
+	IFLA_DEVLINK_PORT = IFLA_ALLMULTI + 1,
+#endif
+#ifndef HAVE_IFLA_GSO_IPV4_MAX_SIZE /* 6.3 */
+	IFLA_GSO_IPV4_MAX_SIZE = IFLA_DEVLINK_PORT + 1,
+	IFLA_GRO_IPV4_MAX_SIZE,
+#endif
+#ifndef HAVE_IFLA_DPLL_PIN /* 6.7 */
+	IFLA_DPLL_PIN = IFLA_GRO_IPV4_MAX_SIZE + 1,
+#endif
+#ifndef HAVE_IFLA_MAX_PACING_OFFLOAD_HORIZON /* 6.13 */
+	IFLA_MAX_PACING_OFFLOAD_HORIZON = IFLA_DPLL_PIN + 1,
+#endif
+#ifndef HAVE_IFLA_NETNS_IMMUTABLE /* 6.15 */
+	IFLA_NETNS_IMMUTABLE = IFLA_MAX_PACING_OFFLOAD_HORIZON + 1,
+#endif
+#ifndef HAVE_IFLA_HEADROOM /* 6.16 */
+	IFLA_HEADROOM = IFLA_NETNS_IMMUTABLE + 1,
+	IFLA_TAILROOM,
+#endif
+#ifndef HAVE_IFLA_BR_FDB_N_LEARNED /* 6.7 */
+	IFLA_BR_FDB_N_LEARNED = IFLA_BR_MCAST_QUERIER_STATE + 1,
+	IFLA_BR_FDB_MAX_LEARNED,
+#endif
+#ifndef HAVE_IFLA_BRPORT_MAB /* 6.2 */
+	IFLA_BRPORT_MAB = IFLA_BRPORT_LOCKED + 1,
+#endif
+#ifndef HAVE_IFLA_BRPORT_MCAST_N_GROUPS /* 6.3 */
+	IFLA_BRPORT_MCAST_N_GROUPS = IFLA_BRPORT_MAB + 1,
+	IFLA_BRPORT_MCAST_MAX_GROUPS,
+#endif
+#ifndef HAVE_IFLA_BRPORT_NEIGH_VLAN_SUPPRESS /* 6.4 */
+	IFLA_BRPORT_NEIGH_VLAN_SUPPRESS = IFLA_BRPORT_MCAST_MAX_GROUPS + 1,
+#endif
+#ifndef HAVE_IFLA_BRPORT_BACKUP_NHID /* 6.6 */
+	IFLA_BRPORT_BACKUP_NHID = IFLA_BRPORT_NEIGH_VLAN_SUPPRESS + 1,
+#endif
+	NM_UAPI_IF_LINK, /* an enum must not be empty */
+};
+
+#endif

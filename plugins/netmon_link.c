@@ -1,0 +1,1129 @@
+/* SPDX-License-Identifier: MIT */
+/* netmon_link: interfaces: counters, state, speed, addresses, and who changed what. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "names.h"
+#include "netmon.h"
+#include "uapi.h"
+
+/* ---- what the kernel's bytes mean ----------------------------------------------- */
+
+static const struct nm_field cache_rows[] = {
+	NM_M(ifa_cacheinfo, ifa_prefered, UINT),
+	NM_M(ifa_cacheinfo, ifa_valid, UINT),
+	NM_M(ifa_cacheinfo, cstamp, UINT),
+	NM_M(ifa_cacheinfo, tstamp, UINT),
+};
+static const struct nm_table cache = NM_STRUCT_OF(ifa_cacheinfo, "", cache_rows, NULL);
+
+static const struct nm_field ifa_rows[] = {
+	NM_A(IFA_ADDRESS, ADDR),
+	NM_A(IFA_LOCAL, ADDR),
+	NM_A(IFA_LABEL, STR),
+	NM_A(IFA_BROADCAST, ADDR),
+	NM_A(IFA_ANYCAST, ADDR),
+	NM_A(IFA_CACHEINFO, STRUCT, .table = &cache),
+	NM_A(IFA_FLAGS, BITS, .names = &nm_IFA_F),
+	NM_A(IFA_RT_PRIORITY, UINT),
+	NM_A(IFA_TARGET_NETNSID, SINT),
+	NM_A(IFA_PROTO, ENUM, .names = &nm_IFAPROT),
+};
+static const struct nm_table ifa = NM_ATTRS("IFA_", ifa_rows, &nm_IFA);
+
+static const struct nm_field ifaddr_rows[] = {
+	NM_M(ifaddrmsg, ifa_family, ENUM, .names = &nm_AF),
+	NM_M(ifaddrmsg, ifa_prefixlen, UINT),
+	NM_M(ifaddrmsg, ifa_scope, ENUM, .names = &nm_RT_SCOPE),
+	NM_M(ifaddrmsg, ifa_index, IFINDEX),
+};
+static const struct nm_table ifaddr = NM_STRUCT_OF(ifaddrmsg, "ifa_", ifaddr_rows, &ifa);
+
+static const struct nm_field header_rows[] = {
+	NM_A(ETHTOOL_A_HEADER_DEV_INDEX, UINT),
+	NM_A(ETHTOOL_A_HEADER_DEV_NAME, STR),
+};
+static const struct nm_table header =
+	NM_ATTRS("ETHTOOL_A_HEADER_", header_rows, &nm_ETHTOOL_HEADER);
+
+static const struct nm_field modes_rows[] = {
+	NM_A(ETHTOOL_A_LINKMODES_HEADER, NEST, .table = &header),
+	NM_A(ETHTOOL_A_LINKMODES_AUTONEG, UINT),
+	NM_A(ETHTOOL_A_LINKMODES_SPEED, SINT), /* Mbit/s; -1: SPEED_UNKNOWN */
+	NM_A(ETHTOOL_A_LINKMODES_DUPLEX, UINT),
+	NM_A(ETHTOOL_A_LINKMODES_MASTER_SLAVE_CFG, UINT),
+	NM_A(ETHTOOL_A_LINKMODES_MASTER_SLAVE_STATE, UINT),
+	NM_A(ETHTOOL_A_LINKMODES_LANES, UINT),
+	NM_A(ETHTOOL_A_LINKMODES_RATE_MATCHING, UINT),
+};
+static const struct nm_table modes =
+	NM_ATTRS("ETHTOOL_A_LINKMODES_", modes_rows, &nm_ETHTOOL_LINKMODES);
+static const struct nm_field genl_rows[] = {
+	{0},
+};
+static const struct nm_table linkmodes = NM_STRUCT_OF(genlmsghdr, "", genl_rows, &modes);
+
+static const struct nm_field ifla_stats_rows[] = {
+	NM_A(IFLA_STATS_LINK_64, STRUCT, .table = &nm_stats64_table),
+};
+static const struct nm_table ifla_stats = NM_ATTRS("IFLA_STATS_", ifla_stats_rows, &nm_IFLA_STATS);
+
+static const struct nm_field if_stats_rows[] = {
+	NM_M(if_stats_msg, ifindex, IFINDEX),
+};
+static const struct nm_table if_stats = NM_STRUCT_OF(if_stats_msg, "", if_stats_rows, &ifla_stats);
+
+/* ---- what is asked ---------------------------------------------------------------- */
+
+/* RTM_GETSTATS costs a fraction of RTM_GETLINK; IFLA_STATS64 comes with the latter anyway. */
+static void ask_links(const struct nm_view *v, struct nlmsghdr *nlh, uint32_t ifindex)
+{
+	(void)ifindex;
+	mnl_attr_put_u32(nlh, IFLA_EXT_MASK, v->config ? RTEXT_FILTER_SKIP_STATS : RTEXT_FILTER_VF);
+}
+
+static void ask_linkmodes(const struct nm_view *v, struct nlmsghdr *nlh, uint32_t ifindex)
+{
+	struct nlattr *nest = mnl_attr_nest_start(nlh, ETHTOOL_A_LINKMODES_HEADER);
+
+	(void)v;
+	if (ifindex)
+		mnl_attr_put_u32(nlh, ETHTOOL_A_HEADER_DEV_INDEX, ifindex);
+	mnl_attr_put_u32(nlh, ETHTOOL_A_HEADER_FLAGS, ETHTOOL_FLAG_COMPACT_BITSETS);
+	mnl_attr_nest_end(nlh, nest);
+}
+
+static void ask_counters(const struct nm_view *v, struct nlmsghdr *nlh, uint32_t ifindex)
+{
+	struct if_stats_msg *h = mnl_nlmsg_get_payload(nlh);
+
+	(void)v;
+	h->ifindex = ifindex;
+	h->filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64);
+}
+
+enum { LINKS, ADDRESSES, LINKMODES, COUNTERS };
+
+static const struct nm_source sources[] = {
+	[LINKS] = {"links", .get = RTM_GETLINK, .add = RTM_NEWLINK, .del = RTM_DELLINK,
+		   .kept = true, .group = {RTNLGRP_LINK}, .table = &nm_link_table,
+		   .ask = ask_links},
+	[ADDRESSES] = {"addresses", .get = RTM_GETADDR, .add = RTM_NEWADDR, .del = RTM_DELADDR,
+		       .any_af = true, .kept = true,
+		       .group = {RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR}, .table = &ifaddr},
+	[LINKMODES] = {"linkmodes", .family = ETHTOOL_GENL_NAME, .get = ETHTOOL_MSG_LINKMODES_GET,
+		       .add = ETHTOOL_MSG_LINKMODES_GET_REPLY, .ntf = ETHTOOL_MSG_LINKMODES_NTF,
+		       .kept = true, .mcast = ETHTOOL_MCGRP_MONITOR_NAME, .table = &linkmodes,
+		       .ask = ask_linkmodes, .without = "speed, duplex and utilization"},
+	[COUNTERS] = {"counters", .get = RTM_GETSTATS, .add = RTM_NEWSTATS, .table = &if_stats,
+		      .ask = ask_counters},
+};
+
+/* ---- what is configured -------------------------------------------------------------- */
+
+enum { LABEL_IFNAME, LABEL_ALIAS, LABEL_ALTNAME };
+static const struct nm_name label_names[] = {
+	{LABEL_IFNAME, "ifname"},
+	{LABEL_ALIAS, "alias"},
+	{LABEL_ALTNAME, "altname"},
+};
+static const struct nm_names labels = {NM_ARRAY(label_names)};
+
+enum {
+	STATE = 1 << 0,
+	SPEED = 1 << 1,
+	RENAME = 1 << 2,
+	CREATE = 1 << 3,
+	DELETE = 1 << 4,
+	ADDRESS = 1 << 5,
+	DUPLICATE = 1 << 6,
+	PROMISCUOUS = 1 << 7,
+	MASTER = 1 << 8,
+	XDP = 1 << 9,
+	MTU = 1 << 10,
+};
+static const struct nm_name notice_names[] = {
+	{STATE, "state"},
+	{SPEED, "speed"},
+	{RENAME, "rename"},
+	{CREATE, "create"},
+	{DELETE, "delete"},
+	{ADDRESS, "address"},
+	{DUPLICATE, "duplicate"},
+	{PROMISCUOUS, "promiscuous"},
+	{MASTER, "master"},
+	{XDP, "xdp"},
+	{MTU, "mtu"},
+};
+static const struct nm_names notices = {NM_ARRAY(notice_names)};
+
+struct config {
+	struct nm_config common;
+	struct nm_select interfaces;
+	bool verbose, report_total, report_inactive;
+	double idle_timeout;
+	struct nm_setting *speed;
+	unsigned notify, label;
+	char *plugin_name;
+};
+
+static const struct config defaults = {
+	.common = NM_CONFIG_DEFAULTS,
+	.report_inactive = true,
+	.idle_timeout = 5,
+	.notify = STATE | SPEED | DUPLICATE | MASTER | XDP,
+};
+
+#define OPT(key_, type_, member, ...)                                                              \
+	{                                                                                          \
+		.key = key_, .type = type_, .off = offsetof(struct config, member), ##__VA_ARGS__  \
+	}
+static const struct nm_option options[] = {
+	OPT("Interface", NM_OPT_SELECT, interfaces, .def = "all",
+	    .help = "Interfaces to report: names or POSIX extended regular expressions between "
+		    "slashes, not anchored. May stand several times. An empty list is all."),
+	OPT("IgnoreSelected", NM_OPT_BOOL, interfaces.invert,
+	    .help = "Report all interfaces but those of Interface."),
+	OPT("Verbose", NM_OPT_BOOL, verbose,
+	    .help = "Report every cause of an error or drop, collisions and compressed packets too."),
+	OPT("ReportTotal", NM_OPT_BOOL, report_total,
+	    .help = "Report under the instance \"total\" the octets, packets, errors and drops of all "
+		    "reported interfaces together."),
+	OPT("ReportInactive", NM_OPT_BOOL, report_inactive,
+	    .help = "Report interfaces that have never moved a packet."),
+	OPT("IdleTimeout", NM_OPT_NUMBER, idle_timeout, .max = 86400,
+	    .help = "Seconds without a packet after which an interface that is up counts as idle."),
+	OPT("Speed", NM_OPT_SETTING, speed, .min = 1, .max = 1e15, .def = "what the driver says",
+	    .help = "The speed of an interface in bit/s, for its utilization: where the driver knows "
+		    "none, or where less was bought. May stand several times."),
+	OPT("Notify", NM_OPT_WORDS, notify, .words = &notices,
+	    .help = "Which changes are told by a notification."),
+	OPT("Label", NM_OPT_WORD, label, .words = &labels,
+	    .help = "What the plugin instance is made of. An interface without an alias or altname, "
+		    "or with one that another interface has too, is labelled with its name."),
+	OPT("PluginName", NM_OPT_PLUGIN, plugin_name, .def = "netmon_link",
+	    .help = "Send the values under the name of another plugin: \"interface\" for dashboards "
+		    "that know collectd's own. That plugin must not be loaded then."),
+};
+
+/* ---- what is kept ----------------------------------------------------------------------- */
+
+#define LABEL_SIZE 128
+#define HOLD       3 /* readings for which collectd may still remember a name that was given up */
+#define JUST_NOW   NS(1) /* the kernel sets an interface down just before it deletes it */
+#define NS(s)      ((uint64_t)((s)*1e9))
+
+enum { IPV4, IPV6, TENTATIVE, DADFAILED, DEPRECATED, ADDRESS_COUNTS };
+
+struct attrs { /* of a link, as last told */
+	char name[IFNAMSIZ];
+	uint32_t flags, mtu, promiscuity, master, lower;
+	uint32_t carrier_up, carrier_down;
+	bool up, counts_carrier, xdp;
+};
+
+struct link {
+	uint32_t ifindex;
+	struct attrs a;
+	char label[LABEL_SIZE];
+	bool selected;
+	bool changed;      /* slow values are due in the next reading */
+	bool covered;      /* its packets are in the total through another interface */
+	uint64_t down_at;  /* ns */
+	double speed;      /* bit/s; 0: unknown */
+	double speed_told; /* the last that was known */
+	int duplex;        /* -1: unknown */
+	uint32_t addresses[ADDRESS_COUNTS], addresses_were[ADDRESS_COUNTS];
+	uint64_t seen; /* number of the dump that had it last */
+	uint64_t modes_seen;
+
+	/* at this reading, at the one before, and what is subtracted from the kernel's */
+	union counters {
+		struct rtnl_link_stats64 s;
+		uint64_t c[sizeof(struct rtnl_link_stats64) / sizeof(uint64_t)];
+	} now, last, base;
+	size_t stats_len;                    /* older kernels tell less */
+	uint64_t now_at, last_at, active_at; /* ns; 0: never */
+};
+
+struct address_key {
+	uint32_t ifindex;
+	uint8_t family, prefixlen, pad[2];
+	uint8_t local[16], peer[16];
+};
+
+struct address {
+	uint32_t flags;
+	uint64_t seen;
+};
+
+struct owner {            /* of a label */
+	uint32_t ifindex; /* 0: nobody */
+	uint64_t left;    /* the reading at which it was given up */
+};
+
+struct state {
+	struct nm_map links;     /* ifindex -> struct link * */
+	struct nm_map addresses; /* struct address_key -> struct address */
+	struct nm_map owners;    /* label -> struct owner */
+	uint64_t dump;           /* number of the dump that runs or ran last */
+	bool recount;            /* the addresses of a link have changed */
+	uint32_t *pending;       /* links whose speed must be asked for */
+	size_t npending, pending_room;
+	uint64_t total[8];
+};
+
+static struct link *find(const struct state *s, uint32_t ifindex)
+{
+	struct link **l = nm_map_get(&s->links, &ifindex);
+
+	return l ? *l : NULL;
+}
+
+static int open_link(struct nm_view *v)
+{
+	struct state *s = v->state;
+
+	s->links = (struct nm_map){.key = sizeof(uint32_t), .val = sizeof(struct link *)};
+	s->addresses =
+		(struct nm_map){.key = sizeof(struct address_key), .val = sizeof(struct address)};
+	s->owners = (struct nm_map){.key = LABEL_SIZE, .val = sizeof(struct owner)};
+	return 0;
+}
+
+static void close_link(struct nm_view *v)
+{
+	struct state *s = v->state;
+	const void *key;
+	struct link **l;
+
+	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));)
+		free(*l);
+	nm_map_free(&s->links);
+	nm_map_free(&s->addresses);
+	nm_map_free(&s->owners);
+	free(s->pending);
+}
+
+/* ---- who is told ------------------------------------------------------------------------ */
+
+/* A notice about a link, NULL when nobody wants it.  old and new may be NULL. */
+static struct nm_notice *tell(struct nm_view *v, const struct link *l, unsigned what,
+			      enum nm_severity severity, const char *old, const char *new)
+{
+	const struct config *c = v->config;
+	struct nm_notice *n;
+
+	if (!v->news || !l->selected || !(c->notify & what))
+		return NULL;
+	n = nm_notify(v, severity, nm_name(&notices, what), l->label);
+	if (!n)
+		return NULL;
+	n->plugin = c->plugin_name;
+	nm_meta(n, "ifindex", "%u", l->ifindex);
+	if (old)
+		nm_meta(n, "old", "%s", old);
+	if (new)
+		nm_meta(n, "new", "%s", new);
+	return n;
+}
+
+#define SAY(n, ...)                                                                                \
+	do {                                                                                       \
+		struct nm_notice *n_ = (n);                                                        \
+		if (n_)                                                                            \
+			snprintf(n_->message, sizeof(n_->message), __VA_ARGS__);                   \
+	} while (0)
+
+static void tell_down(struct nm_view *v, const struct link *l, const char *reason, const char *why)
+{
+	struct nm_notice *n = tell(v, l, STATE, NM_FAILURE, "up", "down");
+
+	if (n)
+		nm_meta(n, "reason", "%s", reason);
+	SAY(n, "interface %s is down: %s", l->label, why);
+}
+
+/*
+ * Up and down, also those that no event showed: the kernel counts the changes
+ * of the carrier, and tells at most one a second (net/core/link_watch.c).
+ */
+static void tell_state(struct nm_view *v, struct link *l, const struct attrs *was)
+{
+	uint32_t unseen = was->counts_carrier && l->a.counts_carrier ?
+				  l->a.carrier_down - was->carrier_down :
+				  0;
+
+	if (was->up && !l->a.up) {
+		l->down_at = v->now;
+		if (l->a.flags & IFF_UP)
+			tell_down(v, l, "carrier", "it has no carrier");
+		else
+			tell_down(v, l, "admin_down", "it was set down");
+	} else if (!was->up && l->a.up) {
+		SAY(tell(v, l, STATE, NM_OKAY, "down", "up"), "interface %s is up", l->label);
+	} else if (was->up && unseen && unseen < INT32_MAX) {
+		tell_down(v, l, "carrier", "it lost its carrier for a moment");
+		SAY(tell(v, l, STATE, NM_OKAY, "down", "up"),
+		    "interface %s is up again; it was down %u times since it was last looked at",
+		    l->label, unseen);
+	}
+}
+
+static const char *name_or_none(const struct nm_view *v, uint32_t ifindex)
+{
+	const char *name = ifindex ? nm_ifname(v, ifindex) : "none";
+
+	return name ? name : "unknown";
+}
+
+static void tell_changes(struct nm_view *v, struct link *l, const struct attrs *was)
+{
+	const struct attrs *a = &l->a;
+	char old[16], new[16];
+
+	if (strcmp(was->name, a->name))
+		SAY(tell(v, l, RENAME, NM_WARNING, was->name, a->name),
+		    "interface %s is named %s now", was->name, a->name);
+	tell_state(v, l, was);
+	if (was->mtu != a->mtu) {
+		snprintf(old, sizeof(old), "%u", was->mtu);
+		snprintf(new, sizeof(new), "%u", a->mtu);
+		SAY(tell(v, l, MTU, NM_WARNING, old, new), "interface %s: the MTU was %s and is %s",
+		    l->label, old, new);
+	}
+	if (!was->promiscuity != !a->promiscuity)
+		SAY(tell(v, l, PROMISCUOUS, a->promiscuity ? NM_WARNING : NM_OKAY,
+			 a->promiscuity ? "off" : "on", a->promiscuity ? "on" : "off"),
+		    "interface %s %s promiscuous mode", l->label,
+		    a->promiscuity ? "entered" : "left");
+	if (was->master != a->master)
+		SAY(tell(v, l, MASTER, NM_WARNING, name_or_none(v, was->master),
+			 name_or_none(v, a->master)),
+		    "interface %s: the master was %s and is %s", l->label,
+		    name_or_none(v, was->master), name_or_none(v, a->master));
+	if (was->xdp != a->xdp)
+		SAY(tell(v, l, XDP, a->xdp ? NM_OKAY : NM_WARNING, a->xdp ? "none" : "attached",
+			 a->xdp ? "attached" : "none"),
+		    "interface %s: an XDP program is %s", l->label,
+		    a->xdp ? "attached" : "attached no more");
+}
+
+/* ---- labels ------------------------------------------------------------------------------- */
+
+static void give_up_label(struct nm_view *v, struct link *l)
+{
+	struct state *s = v->state;
+	struct owner *o = nm_map_get(&s->owners, l->label);
+
+	if (o && o->ifindex == l->ifindex)
+		*o = (struct owner){.left = v->readings};
+}
+
+static bool taken(const struct state *s, const char *label, uint32_t ifindex)
+{
+	char key[LABEL_SIZE] = "";
+	const struct owner *o;
+
+	snprintf(key, sizeof(key), "%s", label);
+	o = nm_map_get(&s->owners, key);
+	return !strcmp(key, "total") || !strcmp(key, "self") ||
+	       (o && o->ifindex && o->ifindex != ifindex);
+}
+
+/* The kernel keeps names unique: who had this one has lost it, whether we saw it or not. */
+static void choose_label(const struct nm_view *v, const struct link *l, const struct nm_msg *m,
+			 char label[static LABEL_SIZE])
+{
+	const struct config *c = v->config;
+	const char *wish = c->label == LABEL_ALIAS ?
+				   nm_str(m->attr[IFLA_IFALIAS]) :
+			   c->label == LABEL_ALTNAME ?
+				   nm_str(nm_in(m->attr[IFLA_PROP_LIST], IFLA_ALT_IFNAME)) :
+				   NULL;
+
+	memset(label, 0, LABEL_SIZE); /* it is a key: all bytes count */
+	if (wish && *wish && !taken(v->state, wish, l->ifindex))
+		snprintf(label, LABEL_SIZE, "%s", wish);
+	else if (!strcmp(l->a.name, "total") || !strcmp(l->a.name, "self"))
+		snprintf(label, LABEL_SIZE, "%s_if%u", l->a.name, l->ifindex);
+	else
+		snprintf(label, LABEL_SIZE, "%s", l->a.name);
+}
+
+/* From now on the counters start at other values; what they grow by stays the same. */
+static void rebase(struct link *l, const union counters *base)
+{
+	for (size_t i = 0; i < NM_COUNT(base->c); i++)
+		l->last.c[i] += l->base.c[i] - base->c[i];
+	l->base = *base;
+}
+
+/*
+ * A name that another interface had a moment ago: its series in collectd must
+ * not jump to this one's counters, so they count from here.
+ */
+static int take_label(struct nm_view *v, struct link *l, const struct nm_msg *m)
+{
+	const struct config *c = v->config;
+	union counters base = {0};
+	struct state *s = v->state;
+	char label[LABEL_SIZE];
+	struct owner *o;
+	bool fresh;
+
+	choose_label(v, l, m, label);
+	l->selected = nm_selected(&c->interfaces, l->a.name);
+	if (!strcmp(label, l->label))
+		return 0;
+	if (*l->label)
+		give_up_label(v, l);
+	o = nm_map_put(&s->owners, label, &fresh);
+	if (!o)
+		return -ENOMEM;
+	if (!fresh && (o->ifindex || v->readings - o->left < HOLD))
+		nm_bytes(m->attr[IFLA_STATS64], &base, sizeof(base));
+	rebase(l, &base);
+	*o = (struct owner){.ifindex = l->ifindex};
+	memcpy(l->label, label, sizeof(label));
+	return 0;
+}
+
+/* Labels that nobody has any more, once they are more than those in use. */
+static int forget_labels(struct nm_view *v)
+{
+	struct state *s = v->state;
+	struct nm_map keep = {.key = s->owners.key, .val = s->owners.val};
+	const void *key;
+	struct owner *o, *to;
+
+	if (s->owners.used < 2 * s->links.used + 64)
+		return 0;
+	for (size_t i = 0; (o = nm_map_next(&s->owners, &key, &i));)
+		if (o->ifindex || v->readings - o->left < HOLD) {
+			to = nm_map_put(&keep, key, NULL);
+			if (!to) {
+				nm_map_free(&keep);
+				return -ENOMEM;
+			}
+			*to = *o;
+		}
+	nm_map_free(&s->owners);
+	s->owners = keep;
+	return 0;
+}
+
+/* ---- links --------------------------------------------------------------------------------- */
+
+/* Speed is not told by events: whoever changed is asked, once the events are delivered. */
+static int ask_speed(struct state *s, uint32_t ifindex)
+{
+	if (s->npending == s->pending_room) {
+		size_t room = s->pending_room ? 2 * s->pending_room : 16;
+		uint32_t *p = reallocarray(s->pending, room, sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		s->pending = p;
+		s->pending_room = room;
+	}
+	s->pending[s->npending++] = ifindex;
+	return 0;
+}
+
+static struct attrs read_attrs(const struct nm_msg *m)
+{
+	const struct ifinfomsg *h = m->hdr;
+	const char *kind = nm_str(nm_in(m->attr[IFLA_LINKINFO], IFLA_INFO_KIND));
+	uint64_t oper = nm_uint(m->attr[IFLA_OPERSTATE]);
+	struct attrs a = {
+		.flags = h->ifi_flags,
+		.mtu = (uint32_t)nm_uint(m->attr[IFLA_MTU]),
+		.promiscuity = (uint32_t)nm_uint(m->attr[IFLA_PROMISCUITY]),
+		.master = (uint32_t)nm_uint(m->attr[IFLA_MASTER]),
+		.carrier_up = (uint32_t)nm_uint(m->attr[IFLA_CARRIER_UP_COUNT]),
+		.carrier_down = (uint32_t)nm_uint(m->attr[IFLA_CARRIER_DOWN_COUNT]),
+		.counts_carrier = m->attr[IFLA_CARRIER_UP_COUNT] &&
+				  m->attr[IFLA_CARRIER_DOWN_COUNT],
+		.xdp = nm_uint(nm_in(m->attr[IFLA_XDP], IFLA_XDP_ATTACHED)) != XDP_ATTACHED_NONE,
+		/* UNKNOWN with carrier is up: tun, WireGuard and loopback never say more */
+		.up = h->ifi_flags & IFF_UP && h->ifi_flags & IFF_LOWER_UP &&
+		      oper != IF_OPER_LOWERLAYERDOWN && oper != IF_OPER_NOTPRESENT,
+	};
+
+	snprintf(a.name, sizeof(a.name), "%s", nm_str(m->attr[IFLA_IFNAME]));
+	/* The link of a veth is its other end, not what carries it. */
+	if (!m->attr[IFLA_LINK_NETNSID] &&
+	    (!kind || (strcmp(kind, "veth") && strcmp(kind, "netkit"))))
+		a.lower = (uint32_t)nm_uint(m->attr[IFLA_LINK]);
+	return a;
+}
+
+/* What is sent as a slow value. */
+static bool changed(const struct attrs *was, const struct attrs *is)
+{
+	return was->flags != is->flags || was->mtu != is->mtu || was->xdp != is->xdp ||
+	       was->promiscuity != is->promiscuity || was->carrier_up != is->carrier_up ||
+	       was->carrier_down != is->carrier_down;
+}
+
+static void remove_link(struct nm_view *v, struct link *l)
+{
+	struct state *s = v->state;
+
+	if (l->a.up || (l->down_at && v->now - l->down_at < JUST_NOW))
+		tell_down(v, l, "deleted", "it was deleted");
+	SAY(tell(v, l, DELETE, NM_WARNING, l->a.name, NULL), "interface %s was deleted", l->label);
+	give_up_label(v, l);
+	nm_map_del(&s->links, &l->ifindex);
+	free(l);
+}
+
+static int add_link(struct nm_view *v, uint32_t ifindex, struct link **out)
+{
+	struct state *s = v->state;
+	struct link *l = calloc(1, sizeof(*l)), **slot;
+
+	slot = l ? nm_map_put(&s->links, &ifindex, NULL) : NULL;
+	if (!slot) {
+		free(l);
+		return -ENOMEM;
+	}
+	l->ifindex = ifindex;
+	l->duplex = -1;
+	*out = *slot = l;
+	return 0;
+}
+
+static int on_link(struct nm_view *v, const struct nm_msg *m)
+{
+	const struct ifinfomsg *h = m->hdr;
+	struct state *s = v->state;
+	struct link *l = find(s, (uint32_t)h->ifi_index);
+	struct attrs was;
+	bool fresh = !l;
+	int err = 0;
+
+	if (m->gone) {
+		if (l)
+			remove_link(v, l);
+		return 0;
+	}
+	if (h->ifi_index <= 0 || !nm_str(m->attr[IFLA_IFNAME]))
+		return 0;
+	if (fresh)
+		err = add_link(v, (uint32_t)h->ifi_index, &l);
+	if (err)
+		return err;
+	was = l->a;
+	l->a = read_attrs(m);
+	l->seen = s->dump;
+	if (fresh && v->news) { /* what it counted before it came here is not of this interval */
+		nm_bytes(m->attr[IFLA_STATS64], &l->last, sizeof(l->last));
+		l->last_at = v->now;
+	}
+	err = take_label(v, l, m);
+	if (fresh)
+		SAY(tell(v, l, CREATE, NM_OKAY, NULL, l->a.name), "interface %s was created",
+		    l->label);
+	else
+		tell_changes(v, l, &was);
+	l->changed |= fresh || changed(&was, &l->a);
+	if (!err && (fresh || was.up != l->a.up || was.carrier_up != l->a.carrier_up))
+		err = ask_speed(s, l->ifindex);
+	return err;
+}
+
+/* ---- addresses -------------------------------------------------------------------------------- */
+
+static const char *address_text(const struct address_key *k, char buf[static 64])
+{
+	char ip[INET6_ADDRSTRLEN] = "?";
+
+	inet_ntop(k->family, k->local, ip, sizeof(ip));
+	snprintf(buf, 64, "%s/%u", ip, k->prefixlen);
+	return buf;
+}
+
+static void tell_address(struct nm_view *v, const struct address_key *k, const struct address *was,
+			 const struct address *is)
+{
+	const struct link *l = find(v->state, k->ifindex);
+	bool failed = was && was->flags & IFA_F_DADFAILED,
+	     fails = is && is->flags & IFA_F_DADFAILED;
+	char text[64];
+
+	if (!l)
+		return;
+	address_text(k, text);
+	if (!was)
+		SAY(tell(v, l, ADDRESS, NM_OKAY, NULL, text), "interface %s: address %s was added",
+		    l->label, text);
+	if (!is)
+		SAY(tell(v, l, ADDRESS, NM_WARNING, text, NULL),
+		    "interface %s: address %s was removed", l->label, text);
+	if (fails && !failed)
+		SAY(tell(v, l, DUPLICATE, NM_FAILURE, NULL, text),
+		    "interface %s: address %s is not used, another host has it", l->label, text);
+	if (failed && !fails)
+		SAY(tell(v, l, DUPLICATE, NM_OKAY, text, NULL),
+		    "interface %s: address %s is a duplicate no more", l->label, text);
+}
+
+static int on_address(struct nm_view *v, const struct nm_msg *m)
+{
+	const struct ifaddrmsg *h = m->hdr;
+	struct state *s = v->state;
+	struct address_key k = {
+		.ifindex = h->ifa_index, .family = h->ifa_family, .prefixlen = h->ifa_prefixlen};
+	struct address is = {.seen = s->dump, .flags = h->ifa_flags}, was, *a;
+	bool fresh;
+
+	if (h->ifa_family != AF_INET && h->ifa_family != AF_INET6)
+		return 0;
+	/* With a peer, IFA_ADDRESS is the peer and IFA_LOCAL ours; else IPv6 has the former only. */
+	nm_bytes(m->attr[IFA_ADDRESS], k.peer, sizeof(k.peer));
+	nm_bytes(m->attr[m->attr[IFA_LOCAL] ? IFA_LOCAL : IFA_ADDRESS], k.local, sizeof(k.local));
+	if (m->attr[IFA_FLAGS]) /* the header's flags are 8 bits */
+		is.flags = (uint32_t)nm_uint(m->attr[IFA_FLAGS]);
+	s->recount = true;
+	if (m->gone) {
+		a = nm_map_get(&s->addresses, &k);
+		if (a)
+			tell_address(v, &k, a, NULL);
+		nm_map_del(&s->addresses, &k);
+		return 0;
+	}
+	a = nm_map_put(&s->addresses, &k, &fresh);
+	if (!a)
+		return -ENOMEM;
+	was = *a;
+	*a = is;
+	tell_address(v, &k, fresh ? NULL : &was, &is);
+	return 0;
+}
+
+static void count_addresses(struct state *s)
+{
+	const struct address *a;
+	const void *key;
+	struct link **l;
+
+	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));) {
+		memcpy((*l)->addresses_were, (*l)->addresses, sizeof((*l)->addresses));
+		memset((*l)->addresses, 0, sizeof((*l)->addresses));
+	}
+	for (size_t i = 0; (a = nm_map_next(&s->addresses, &key, &i));) {
+		const struct address_key *k = key;
+		struct link *of = find(s, k->ifindex);
+
+		if (!of)
+			continue;
+		of->addresses[k->family == AF_INET ? IPV4 : IPV6]++;
+		of->addresses[TENTATIVE] += !!(a->flags & IFA_F_TENTATIVE);
+		of->addresses[DADFAILED] += !!(a->flags & IFA_F_DADFAILED);
+		of->addresses[DEPRECATED] += !!(a->flags & IFA_F_DEPRECATED);
+	}
+	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));)
+		(*l)->changed |=
+			memcmp((*l)->addresses_were, (*l)->addresses, sizeof((*l)->addresses)) != 0;
+	s->recount = false;
+}
+
+/* ---- speed ---------------------------------------------------------------------------------------- */
+
+static void set_speed(struct nm_view *v, struct link *l, double speed, int duplex)
+{
+	char old[24], new[24];
+
+	if (speed != l->speed || duplex != l->duplex)
+		l->changed = true;
+	l->speed = speed;
+	l->duplex = duplex;
+	if (speed <= 0) /* a link that is down has none */
+		return;
+	if (l->speed_told > 0 && speed != l->speed_told) {
+		bool less = speed < l->speed_told;
+
+		snprintf(old, sizeof(old), "%.0f", l->speed_told);
+		snprintf(new, sizeof(new), "%.0f", speed);
+		SAY(tell(v, l, SPEED, less ? NM_WARNING : NM_OKAY, old, new),
+		    "interface %s: the speed %s from %.15g to %.15g Mbit/s", l->label,
+		    less ? "dropped" : "rose", l->speed_told / 1e6, speed / 1e6);
+	}
+	l->speed_told = speed;
+}
+
+static int on_linkmodes(struct nm_view *v, const struct nm_msg *m)
+{
+	struct state *s = v->state;
+	const struct nlattr *h = m->attr[ETHTOOL_A_LINKMODES_HEADER];
+	struct link *l = find(s, (uint32_t)nm_uint(nm_in(h, ETHTOOL_A_HEADER_DEV_INDEX)));
+	uint32_t mbit = (uint32_t)nm_uint(m->attr[ETHTOOL_A_LINKMODES_SPEED]);
+	uint64_t duplex = nm_uint(m->attr[ETHTOOL_A_LINKMODES_DUPLEX]);
+
+	if (!l)
+		return 0;
+	l->modes_seen = s->dump;
+	set_speed(v, l, mbit == (uint32_t)SPEED_UNKNOWN ? 0 : mbit * 1e6,
+		  m->attr[ETHTOOL_A_LINKMODES_DUPLEX] && duplex <= DUPLEX_FULL ? (int)duplex : -1);
+	return 0;
+}
+
+static int settle_link(struct nm_view *v)
+{
+	struct state *s = v->state;
+
+	if (s->npending * 2 > s->links.used) { /* a dump costs less */
+		nm_distrust(v, &sources[LINKMODES]);
+		s->npending = 0;
+	}
+	while (s->npending) {
+		uint32_t ifindex = s->pending[--s->npending];
+		struct link *l = find(s, ifindex);
+		int err = l ? nm_ask(v, &sources[LINKMODES], ifindex) : 0;
+
+		if (err == -ENOMEM)
+			return err;
+		if (err && err != -EAGAIN) /* the driver knows no speed, or the link has gone */
+			set_speed(v, l, 0, -1);
+	}
+	return 0;
+}
+
+/* ---- counters --------------------------------------------------------------------------------------- */
+
+static int on_counters(struct nm_view *v, const struct nm_msg *m)
+{
+	const struct if_stats_msg *h = m->hdr;
+	struct link *l = find(v->state, h->ifindex);
+
+	if (!l || !m->attr[IFLA_STATS_LINK_64])
+		return 0;
+	memset(&l->now, 0, sizeof(l->now));
+	l->stats_len = nm_bytes(m->attr[IFLA_STATS_LINK_64], &l->now, sizeof(l->now));
+	l->now_at = v->now;
+	for (size_t i = 0; i < NM_COUNT(l->now.c); i++)
+		l->now.c[i] -= l->base.c[i];
+	return 0;
+}
+
+/* ---- dumps -------------------------------------------------------------------------------------------- */
+
+static void begin_link(struct nm_view *v, const struct nm_source *src)
+{
+	struct state *s = v->state;
+	const void *key;
+	struct link **l;
+
+	if (src != &sources[COUNTERS]) {
+		s->dump++;
+		return;
+	}
+	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));)
+		(*l)->now_at = 0;
+}
+
+/* What a complete dump did not have is gone, also when nobody told so. */
+static void sweep_links(struct nm_view *v)
+{
+	struct state *s = v->state;
+	const void *key;
+	struct link **l;
+
+	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));)
+		if ((*l)->seen != s->dump) {
+			remove_link(v, *l);
+			i--;
+		}
+}
+
+static void sweep_addresses(struct nm_view *v)
+{
+	struct state *s = v->state;
+	const struct address *a;
+	const void *key;
+
+	for (size_t i = 0; (a = nm_map_next(&s->addresses, &key, &i));)
+		if (a->seen != s->dump) {
+			struct address_key k = *(const struct address_key *)key;
+
+			tell_address(v, &k, a, NULL);
+			nm_map_del(&s->addresses, &k);
+			i--;
+		}
+	s->recount = true;
+}
+
+static void sweep_speeds(struct nm_view *v)
+{
+	struct state *s = v->state;
+	const void *key;
+	struct link **l;
+
+	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));)
+		if ((*l)->modes_seen != s->dump)
+			set_speed(v, *l, 0, -1);
+	s->npending = 0;
+}
+
+static void end_link(struct nm_view *v, const struct nm_source *src, bool complete)
+{
+	if (!complete)
+		return;
+	if (src == &sources[LINKS])
+		sweep_links(v);
+	else if (src == &sources[ADDRESSES])
+		sweep_addresses(v);
+	else if (src == &sources[LINKMODES])
+		sweep_speeds(v);
+}
+
+static int message_link(struct nm_view *v, const struct nm_msg *m)
+{
+	static int (*const on[])(struct nm_view * v, const struct nm_msg *m) = {
+		[LINKS] = on_link,
+		[ADDRESSES] = on_address,
+		[LINKMODES] = on_linkmodes,
+		[COUNTERS] = on_counters,
+	};
+
+	return on[m->src - sources](v, m);
+}
+
+/* ---- what is submitted ---------------------------------------------------------------------- */
+
+#define OFFSET(member) offsetof(struct rtnl_link_stats64, member)
+
+/* Every reading has these two-sided counters; the total sums the first four. */
+static const struct pair {
+	const char *type, *type_instance;
+	size_t rx, tx;
+} pairs[] = {
+	{"if_octets", NULL, OFFSET(rx_bytes), OFFSET(tx_bytes)},
+	{"if_packets", NULL, OFFSET(rx_packets), OFFSET(tx_packets)},
+	{"if_errors", NULL, OFFSET(rx_errors), OFFSET(tx_errors)},
+	{"if_dropped", NULL, OFFSET(rx_dropped), OFFSET(tx_dropped)},
+};
+
+/* With Verbose, as far as the kernel has them. */
+static const struct single {
+	const char *type, *type_instance;
+	size_t off;
+} singles[] = {
+	{"if_rx_errors", "length", OFFSET(rx_length_errors)},
+	{"if_rx_errors", "over", OFFSET(rx_over_errors)},
+	{"if_rx_errors", "crc", OFFSET(rx_crc_errors)},
+	{"if_rx_errors", "frame", OFFSET(rx_frame_errors)},
+	{"if_rx_errors", "fifo", OFFSET(rx_fifo_errors)},
+	{"if_rx_errors", "missed", OFFSET(rx_missed_errors)},
+	{"if_tx_errors", "aborted", OFFSET(tx_aborted_errors)},
+	{"if_tx_errors", "carrier", OFFSET(tx_carrier_errors)},
+	{"if_tx_errors", "fifo", OFFSET(tx_fifo_errors)},
+	{"if_tx_errors", "heartbeat", OFFSET(tx_heartbeat_errors)},
+	{"if_tx_errors", "window", OFFSET(tx_window_errors)},
+	{"if_collisions", NULL, OFFSET(collisions)},
+	{"if_rx_packets", "compressed", OFFSET(rx_compressed)},
+	{"if_tx_packets", "compressed", OFFSET(tx_compressed)},
+	{"if_rx_nohandler", NULL, OFFSET(rx_nohandler)},
+	{"if_rx_dropped", "otherhost", OFFSET(rx_otherhost_dropped)},
+};
+
+static uint64_t counter(const union counters *c, size_t off)
+{
+	return c->c[off / sizeof(uint64_t)];
+}
+
+/* What a counter grew by; one that restarted has not grown. */
+static uint64_t growth(const struct link *l, size_t off)
+{
+	uint64_t d = counter(&l->now, off) - counter(&l->last, off);
+
+	return (int64_t)d > 0 ? d : 0;
+}
+
+static bool reported(const struct nm_view *v, const struct link *l)
+{
+	const struct config *c = v->config;
+
+	return l->selected && l->now_at &&
+	       (c->report_inactive || l->now.s.rx_packets + l->base.s.rx_packets ||
+		l->now.s.tx_packets + l->base.s.tx_packets);
+}
+
+static double speed_of(const struct config *c, const struct link *l)
+{
+	for (const struct nm_setting *s = c->speed; s; s = s->next)
+		if (!strcmp(s->name, l->a.name))
+			return s->value;
+	return l->speed;
+}
+
+/* 0 down, 1 idle, 2 active. */
+static int link_state(const struct nm_view *v, struct link *l)
+{
+	const struct config *c = v->config;
+
+	if (l->last_at && growth(l, OFFSET(rx_packets)) + growth(l, OFFSET(tx_packets)))
+		l->active_at = l->now_at;
+	if (!l->a.up)
+		return 0;
+	return l->active_at && l->now_at - l->active_at < NS(c->idle_timeout) + !c->idle_timeout ?
+		       2 :
+		       1;
+}
+
+static void submit_utilization(const struct nm_view *v, struct nm_reading *r, const struct link *l)
+{
+	static const struct single side[] = {
+		{"percent", "utilization_rx", OFFSET(rx_bytes)},
+		{"percent", "utilization_tx", OFFSET(tx_bytes)},
+	};
+	double speed = speed_of(v->config, l), seconds = (double)(l->now_at - l->last_at) / 1e9;
+
+	if (speed <= 0 || !l->last_at || seconds <= 0)
+		return;
+	for (size_t i = 0; i < NM_COUNT(side); i++) {
+		double percent = (double)growth(l, side[i].off) * 8 / seconds / speed * 100;
+
+		/* a restarted counter tells nothing; bursts of a virtual link exceed its speed */
+		if (counter(&l->now, side[i].off) >= counter(&l->last, side[i].off))
+			nm_gauge(r, side[i].type, side[i].type_instance,
+				 percent < 100 ? percent : 100);
+	}
+}
+
+static void submit_slow(const struct nm_view *v, struct nm_reading *r, const struct link *l)
+{
+	static const char *const counts[ADDRESS_COUNTS] = {
+		[IPV4] = "addresses_ipv4",
+		[IPV6] = "addresses_ipv6",
+		[TENTATIVE] = "addresses_tentative",
+		[DADFAILED] = "addresses_dadfailed",
+		[DEPRECATED] = "addresses_deprecated",
+	};
+	double speed = speed_of(v->config, l);
+
+	nm_slow(r, true);
+	nm_gauge(r, "bool", "admin_up", !!(l->a.flags & IFF_UP));
+	nm_gauge(r, "bool", "carrier", !!(l->a.flags & IFF_LOWER_UP));
+	nm_gauge(r, "bool", "xdp", l->a.xdp);
+	if (l->a.counts_carrier) {
+		nm_derive(r, "transitions", "carrier_up", l->a.carrier_up);
+		nm_derive(r, "transitions", "carrier_down", l->a.carrier_down);
+	}
+	nm_gauge(r, "gauge", "mtu", l->a.mtu);
+	nm_gauge(r, "gauge", "promiscuity", l->a.promiscuity);
+	if (speed > 0)
+		nm_gauge(r, "gauge", "speed", speed);
+	if (l->duplex >= 0)
+		nm_gauge(r, "gauge", "duplex", l->duplex);
+	for (size_t i = 0; i < ADDRESS_COUNTS; i++)
+		nm_gauge(r, "gauge", counts[i], l->addresses[i]);
+	nm_slow(r, false);
+}
+
+static void submit_one(const struct nm_view *v, struct nm_reading *r, struct link *l)
+{
+	const struct config *c = v->config;
+
+	nm_instance(r, l->label);
+	for (size_t i = 0; i < NM_COUNT(pairs); i++)
+		nm_derive2(r, pairs[i].type, pairs[i].type_instance, counter(&l->now, pairs[i].rx),
+			   counter(&l->now, pairs[i].tx));
+	nm_derive(r, "if_multicast", NULL, l->now.s.multicast);
+	nm_gauge(r, "gauge", "link_state", link_state(v, l));
+	submit_utilization(v, r, l);
+	for (size_t i = 0; c->verbose && i < NM_COUNT(singles); i++)
+		if (singles[i].off < l->stats_len)
+			nm_derive(r, singles[i].type, singles[i].type_instance,
+				  counter(&l->now, singles[i].off));
+	if (l->changed || nm_slow_due(v, l->ifindex))
+		submit_slow(v, r, l);
+	l->changed = false;
+}
+
+/*
+ * A packet through a port of a bridge or bond is counted by the master too, one
+ * on a VLAN by the interface below it: of these only the lowest is summed.
+ */
+static void find_covered(const struct nm_view *v)
+{
+	struct state *s = v->state;
+	const void *key;
+	struct link **l, *other;
+
+	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));) {
+		other = (*l)->a.lower && (*l)->a.lower != (*l)->ifindex ? find(s, (*l)->a.lower) :
+									  NULL;
+		(*l)->covered = other && reported(v, other);
+	}
+	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));) {
+		other = (*l)->a.master && reported(v, *l) ? find(s, (*l)->a.master) : NULL;
+		if (other)
+			other->covered = true;
+	}
+}
+
+/* Sums of growth: an interface that comes or goes makes no jump. */
+static void submit_total(const struct nm_view *v, struct nm_reading *r)
+{
+	struct state *s = v->state;
+	const void *key;
+	struct link **l;
+
+	find_covered(v);
+	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));)
+		for (size_t p = 0; p < NM_COUNT(pairs) && reported(v, *l) && !(*l)->covered; p++) {
+			s->total[2 * p] += growth(*l, pairs[p].rx);
+			s->total[2 * p + 1] += growth(*l, pairs[p].tx);
+		}
+	nm_instance(r, "total");
+	for (size_t p = 0; p < NM_COUNT(pairs); p++)
+		nm_derive2(r, pairs[p].type, pairs[p].type_instance, s->total[2 * p],
+			   s->total[2 * p + 1]);
+}
+
+static int submit_link(struct nm_view *v, struct nm_reading *r)
+{
+	const struct config *c = v->config;
+	struct state *s = v->state;
+	const void *key;
+	struct link **l;
+
+	if (s->recount)
+		count_addresses(s);
+	r->plugin = c->plugin_name;
+	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));)
+		if (reported(v, *l))
+			submit_one(v, r, *l);
+	if (c->report_total)
+		submit_total(v, r);
+	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));)
+		if ((*l)->now_at) {
+			(*l)->last = (*l)->now;
+			(*l)->last_at = (*l)->now_at;
+		}
+	return forget_labels(v);
+}
+
+const struct nm_plugin netmon_link = {
+	.name = "netmon_link",
+	.source = sources,
+	.nsource = NM_COUNT(sources),
+	.option = options,
+	.noption = NM_COUNT(options),
+	.defaults = &defaults,
+	.config_size = sizeof(struct config),
+	.state_size = sizeof(struct state),
+	.open = open_link,
+	.begin = begin_link,
+	.message = message_link,
+	.end = end_link,
+	.settle = settle_link,
+	.submit = submit_link,
+	.close = close_link,
+};
