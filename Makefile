@@ -59,6 +59,9 @@ $B/have.h: common/names.awk common/uapi.h
 $B/names.c $B/names.h &: common/names.awk common/names.list common/uapi.h $(wildcard common/uapi/*.h) $B/have.h
 	$(CC) $(CPPFLAGS) -Icommon -I$B -E -dD common/uapi.h | \
 		awk -v list=common/names.list -v out=$B/names.c -v hdr=$B/names.h -f common/names.awk
+$B/collectd-netmon_%.5: conf/collectd-netmon_%.5.in $B/netmon
+	awk -v options='$B/netmon options $* --man' \
+		'/^@OPTIONS@/ { while (options | getline) print; next } { print }' $< > $@
 # The tests must know what they run: a daemon that loads a sanitized plugin needs the runtime.
 $B/sanitizer: Makefile
 	@mkdir -p $B
@@ -78,10 +81,25 @@ check:
 		$(MAKE) --no-print-directory B=$B/$$s SAN=$$s all tests; done
 	@tests/run $(if $(STRICT),--strict) --build $B $(SANITIZERS:%=--build $B/%) $(TESTS:%=-k %)
 
-tests: $B/tests/sink.so
+tests: $B/tests/sink.so $B/tests/replay
+$B/tests/replay: $B/tests/fuzz/replay.o $(plugins:%=$B/plugins/%.o) $(common)
+	$(link) -o $@ $^ $(pkg_libs)
 $B/tests/sink.so: tests/sink.c
 	@mkdir -p $(@D)
 	$(compile) $(collectd_flags) -fvisibility=default -shared -o $@ $<
+
+# Coverage-guided, from the recordings; what it finds is kept in $B/fuzz and printed.
+fuzz:
+	@packaging/deps build fuzz
+	@$(MAKE) --no-print-directory $B/fuzz/replay B=$B CC=clang \
+		SAN=fuzzer-no-link,address,undefined
+	@mkdir -p $B/fuzz/corpus
+	cp tests/golden/*/*.pcap $B/fuzz/corpus
+	cd $B/fuzz && ./replay -max_total_time=$(SECONDS) -max_len=65536 -timeout=10 corpus
+SECONDS ?= 60
+$B/fuzz/replay: tests/fuzz/replay.c $(plugins:%=$B/plugins/%.o) $(common)
+	@mkdir -p $(@D)
+	$(compile) -DNM_LIBFUZZER -fsanitize=fuzzer -o $@ $^ $(pkg_libs)
 
 lint:
 	@packaging/deps build lint
@@ -103,7 +121,7 @@ install: all
 clean:
 	$(RM) -r $B
 
--include $(wildcard $B/*.d $B/*/*.d)
-.PHONY: all run check tests lint print-flags install clean
+-include $(wildcard $B/*.d $B/*/*.d $B/*/*/*.d)
+.PHONY: all run check tests fuzz lint print-flags install clean
 .DELETE_ON_ERROR:
 .SECONDARY:

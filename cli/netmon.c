@@ -3,10 +3,12 @@
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 
 #include "netmon.h"
 
@@ -20,8 +22,10 @@ static struct {
 	const char *record, *replay, *netns;
 	void *config;
 	unsigned print; /* NM_NO_UNKNOWN */
+	unsigned long count;
+	double interval; /* s */
 	bool man;
-} arg;
+} arg = {.count = 1, .interval = 10};
 
 static int fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static int fail(int status, const char *fmt, ...)
@@ -37,6 +41,14 @@ static int fail(int status, const char *fmt, ...)
 	return status;
 }
 
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 static const char *short_name(const struct nm_plugin *p)
 {
 	return p->name + strlen("netmon_");
@@ -46,7 +58,8 @@ static const char *short_name(const struct nm_plugin *p)
 
 static int open_view(struct nm_view **v, const void *config)
 {
-	int err = nm_open(v, arg.plugin, config, arg.netns, arg.replay ? NM_REPLAY : 0);
+	unsigned flags = arg.replay ? NM_REPLAY : arg.count > 1 ? NM_EVENTS : 0;
+	int err = nm_open(v, arg.plugin, config, arg.netns, flags);
 
 	if (!err)
 		return OK;
@@ -63,7 +76,9 @@ static int open_view(struct nm_view **v, const void *config)
 static int open_file(FILE **f, const char *path, const char *mode)
 {
 	*f = path ? fopen(path, mode) : NULL;
-	return path && !*f ? fail(USAGE, "%s: %s", path, strerror(errno)) : OK;
+	return path && !*f ? fail(USAGE, "--%s %s: %s", *mode == 'r' ? "replay" : "record", path,
+				  strerror(errno)) :
+			     OK;
 }
 
 /* What stdio could not write must not go unnoticed; a reader that went away has seen enough. */
@@ -140,7 +155,7 @@ static int replay_all(struct printer *p, FILE *from, nm_tap *tap)
 	nm_set_tap(p->v, tap, p);
 	while ((e = nm_replay(p->v, from, NULL, err, sizeof(err))) == 1)
 		;
-	return e ? fail(USAGE, "%s: %s", arg.replay, err) : OK;
+	return e ? fail(USAGE, "--replay %s: %s", arg.replay, err) : OK;
 }
 
 static int print_replay(struct printer *p, FILE *from)
@@ -230,20 +245,46 @@ static int metrics_replay(struct nm_view *v, struct nm_reading *r, FILE *from)
 		printf("# reading %llu\n", (unsigned long long)v->readings);
 		print_values(r);
 	}
-	return e ? fail(USAGE, "%s: %s", arg.replay, err) : OK;
+	return e ? fail(USAGE, "--replay %s: %s", arg.replay, err) : OK;
+}
+
+/* Events are delivered as they come, as the daemon does. */
+static int wait_for_events(struct nm_view *v, double seconds)
+{
+	uint64_t end = now() + (uint64_t)(seconds * 1e9);
+	struct pollfd fds[MAX_SOURCES];
+	int fd[MAX_SOURCES], err = 0;
+	size_t n = nm_fds(v, fd, MAX_SOURCES);
+
+	for (size_t i = 0; i < n; i++)
+		fds[i] = (struct pollfd){.fd = fd[i], .events = POLLIN};
+	for (uint64_t t; (!err || err == -ENOBUFS) && (t = now()) < end;) {
+		poll(fds, n, (int)((end - t + 999999) / 1000000));
+		err = nm_events(v);
+		print_notices(v);
+		fflush(stdout);
+	}
+	return err == -ENOBUFS ? 0 : err;
 }
 
 static int metrics_live(struct nm_view *v, struct nm_reading *r, FILE *record)
 {
 	int err = record ? nm_record(v, record) : 0;
 
-	if (!err)
-		err = nm_read(v, r);
-	if (err)
-		return fail(err == -EINTR ? INCOMPLETE : FAILED, "%s: %s", arg.plugin->name,
-			    strerror(-err));
-	print_values(r);
-	return OK;
+	v->interval = arg.interval;
+	for (unsigned long i = 0; !err && i < arg.count && !ferror(stdout); i++) {
+		if (i)
+			err = wait_for_events(v, arg.interval);
+		if (!err)
+			err = nm_read(v, r);
+		if (err)
+			break;
+		print_notices(v);
+		if (arg.count > 1)
+			printf("# reading %llu\n", (unsigned long long)v->readings);
+		print_values(r);
+	}
+	return err ? fail(FAILED, "%s: %s", arg.plugin->name, strerror(-err)) : OK;
 }
 
 static int print_metrics(void)
@@ -326,6 +367,8 @@ static int help(FILE *to)
 	      "  --no-unknown-attrs  leave out attributes that netmon has no name for\n"
 	      "  --option 'KEY VALUE...'\n"
 	      "                      metrics: configure the plugin, as in collectd.conf\n"
+	      "  --count N           metrics: readings (1); what changes between two is told\n"
+	      "  --interval SECONDS  metrics: time between two readings (10)\n"
 	      "  --man               options: as manual page\n"
 	      "  --help, --version\n\n"
 	      "Plugins: ",
@@ -389,7 +432,7 @@ static const struct nm_plugin *plugin_named(const char *name)
 	return NULL;
 }
 
-enum { RECORD = 256, REPLAY, NAMESPACE, NO_UNKNOWN, OPTION, MAN, HELP, VERSION };
+enum { RECORD = 256, REPLAY, NAMESPACE, NO_UNKNOWN, OPTION, COUNT, INTERVAL, MAN, HELP, VERSION };
 
 static const struct option longs[] = {
 	{"record", required_argument, NULL, RECORD},
@@ -397,15 +440,29 @@ static const struct option longs[] = {
 	{"namespace", required_argument, NULL, NAMESPACE},
 	{"no-unknown-attrs", no_argument, NULL, NO_UNKNOWN},
 	{"option", required_argument, NULL, OPTION},
+	{"count", required_argument, NULL, COUNT},
+	{"interval", required_argument, NULL, INTERVAL},
 	{"man", no_argument, NULL, MAN},
 	{"help", no_argument, NULL, HELP},
 	{"version", no_argument, NULL, VERSION},
 	{0},
 };
 
+static int number(const char *option, const char *text, double min, double max, double *to)
+{
+	char *end;
+
+	*to = strtod(text, &end);
+	if (*text && !*end && *to >= min && *to <= max)
+		return OK;
+	return fail(USAGE, "--%s: \"%s\" is not accepted; accepted is a number from %g to %g",
+		    option, text, min, max);
+}
+
 static int parse(int argc, char **argv)
 {
 	int c, status = OK;
+	double count;
 
 	while (!status && (c = getopt_long(argc, argv, "", longs, NULL)) != -1)
 		switch (c) {
@@ -423,6 +480,13 @@ static int parse(int argc, char **argv)
 			break;
 		case OPTION:
 			status = set_option(optarg);
+			break;
+		case COUNT:
+			status = number("count", optarg, 1, 1e9, &count);
+			arg.count = (unsigned long)count;
+			break;
+		case INTERVAL:
+			status = number("interval", optarg, 0.01, 86400, &arg.interval);
 			break;
 		case MAN:
 			arg.man = true;
@@ -450,7 +514,9 @@ int main(int argc, char **argv)
 	if (!cmd && name[0] == '-')
 		return parse(argc, argv) ? USAGE : help(stderr);
 	if (!cmd)
-		return fail(USAGE, "no command \"%s\"; `netmon --help` lists them", name);
+		return fail(USAGE,
+			    "no command \"%s\"; there are link, metrics, options (`netmon --help`)",
+			    name);
 	arg.plugin = plugin_named(name);
 	if (!arg.plugin && argc > 2) {
 		arg.plugin = plugin_named(argv[2]);

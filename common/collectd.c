@@ -81,6 +81,12 @@ static int set_option(const oconfig_item_t *item)
 	for (size_t i = 0; i < n; i++)
 		to_arg(&item->values[i], &arg[i]);
 	e = nm_config_set(self, config, item->key, arg, n, err, sizeof(err));
+	if (!e && item->children_num) {
+		snprintf(err, sizeof(err),
+			 "option %s: the block <%s> is not accepted; accepted is a line", item->key,
+			 item->key);
+		e = -EINVAL;
+	}
 	if (e)
 		say(LOG_ERR, "<Plugin %s>: %s", self->name, err);
 	free(arg);

@@ -375,7 +375,7 @@ void nm_print(FILE *f, const struct nm_view *v, const struct nm_msg *m, unsigned
 
 	put(&o, '{');
 	if (m->event) {
-		key(&o, "event", 0, "");
+		key(&o, "change", 0, "");
 		quote(&o, m->gone ? "del" : "new", SIZE_MAX);
 	}
 	fields(&o, m->src->table, m->hdr, mnl_nlmsg_get_payload_len(m->nlh));

@@ -596,13 +596,13 @@ static int open_sources(void *arg)
 	return 0;
 }
 
-int nm_open(struct nm_view **out, const struct nm_plugin *p, const void *config, const char *netns,
+int nm_open(struct nm_view **v, const struct nm_plugin *p, const void *config, const char *netns,
 	    unsigned flags)
 {
 	struct view *w = calloc(1, sizeof(*w));
 	int err = -ENOMEM;
 
-	*out = NULL;
+	*v = NULL;
 	if (!w)
 		return err;
 	w->flags = config ? flags : flags & ~(unsigned)NM_EVENTS;
@@ -629,7 +629,7 @@ int nm_open(struct nm_view **out, const struct nm_plugin *p, const void *config,
 	}
 	w->pub.now = w->audited = nm_clock(CLOCK_MONOTONIC);
 	w->wall = nm_clock(CLOCK_REALTIME);
-	*out = &w->pub;
+	*v = &w->pub;
 	return 0;
 fail:
 	nm_close(&w->pub);

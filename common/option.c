@@ -148,14 +148,24 @@ void nm_option_default(const struct nm_plugin *p, const struct nm_option *o, cha
 
 /* ---- setting ------------------------------------------------------------------ */
 
-static void show(const struct nm_arg *a, char *buf, size_t size)
+/* The arguments as they may have been written. */
+static void show(const struct nm_arg *a, size_t n, char *buf, size_t size)
 {
-	if (a->type == NM_ARG_STRING)
-		snprintf(buf, size, "\"%s\"", a->string);
-	else if (a->type == NM_ARG_NUMBER)
-		snprintf(buf, size, "%.15g", a->number);
-	else
-		snprintf(buf, size, "%s", a->boolean ? "true" : "false");
+	size_t used = 0;
+
+	for (snprintf(buf, size, "nothing"); n-- && used < size; a++) {
+		const char *sep = used ? " " : "";
+
+		if (a->type == NM_ARG_STRING)
+			used += (size_t)snprintf(buf + used, size - used, "%s\"%s\"", sep,
+						 a->string);
+		else if (a->type == NM_ARG_NUMBER)
+			used += (size_t)snprintf(buf + used, size - used, "%s%.15g", sep,
+						 a->number);
+		else
+			used += (size_t)snprintf(buf + used, size - used, "%s%s", sep,
+						 a->boolean ? "true" : "false");
+	}
 }
 
 static bool number_ok(const struct nm_option *o, const struct nm_arg *a)
@@ -199,12 +209,17 @@ static int set_word(const struct nm_option *o, unsigned *to, const struct nm_arg
 	return -EINVAL;
 }
 
-static int set_string(char **to, const struct nm_arg *arg)
+static int set_plugin(char **to, const struct nm_arg *arg, char *why, size_t size)
 {
 	char *copy;
 
 	if (arg->type != NM_ARG_STRING || !*arg->string)
 		return -EINVAL;
+	/* collectd divides an identifier by them */
+	if (strpbrk(arg->string, "-/")) {
+		snprintf(why, size, "is no name of a plugin, for it has a \"-\" or \"/\"");
+		return -EINVAL;
+	}
 	copy = strdup(arg->string);
 	if (!copy)
 		return -ENOMEM;
@@ -256,7 +271,7 @@ static int set(const struct nm_option *o, void *to, const struct nm_arg *arg, si
 		*(double *)to = arg->number;
 		return 0;
 	case NM_OPT_PLUGIN:
-		return set_string(to, arg);
+		return set_plugin(to, arg, why, size);
 	case NM_OPT_SELECT:
 		for (; !err && *bad < n; ++*bad)
 			err = arg[*bad].type != NM_ARG_STRING ?
@@ -280,21 +295,17 @@ static int set(const struct nm_option *o, void *to, const struct nm_arg *arg, si
 static void explain(const struct nm_option *o, const struct nm_arg *arg, size_t n, size_t bad,
 		    const char *why, char *err, size_t size)
 {
-	char value[96] = "", form[320], range[64] = "";
+	char value[96], form[320], range[64] = "";
 
-	if (bad < n)
-		show(&arg[bad], value, sizeof(value));
+	show(bad < n ? &arg[bad] : arg, bad < n ? 1 : n, value, sizeof(value));
 	nm_option_form(o, form, sizeof(form));
 	if (o->type == NM_OPT_NUMBER || o->type == NM_OPT_SETTING)
 		snprintf(range, sizeof(range), ", from %.15g to %.15g", o->min, o->max);
 	if (*why)
 		snprintf(err, size, "option %s: the value %s %s", o->key, value, why);
-	else if (bad < n)
+	else
 		snprintf(err, size, "option %s: the value %s is not accepted; accepted is: %s %s%s",
 			 o->key, value, o->key, form, range);
-	else
-		snprintf(err, size, "option %s: %zu values are not accepted; accepted is: %s %s%s",
-			 o->key, n, o->key, form, range);
 }
 
 /* The option's name that shares most with a misspelt one. */

@@ -25,6 +25,11 @@ int nm_select_add(struct nm_select *s, const char *pattern, char *err, size_t si
 	if (!len || (is_regex && len == 2)) {
 		snprintf(err, size, "is empty; a name or a /regular expression/ is needed");
 		bad = -EINVAL;
+	} else if (!is_regex && strchr(pattern, '/')) {
+		snprintf(
+			err, size,
+			"is no name, for it has a \"/\"; a regular expression starts and ends with one");
+		bad = -EINVAL;
 	} else if (is_regex) {
 		p.text[len - 1] = 0;
 		bad = regcomp(&p.regex, p.text + 1, REG_EXTENDED | REG_NOSUB);
