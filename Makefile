@@ -45,6 +45,11 @@ $B/%.so: $B/plugins/%.o $B/%.collectd.o $(common)
 $B/%.collectd.o: common/collectd.c | $B/names.h
 	@mkdir -p $(@D)
 	$(compile) $(collectd_flags) -DNM_PLUGIN=$* -c -o $@ $<
+# The list of plugins is the list of their files.
+$B/plugins.h: $(wildcard plugins/netmon_*.c)
+	@mkdir -p $B
+	printf 'NM_PLUGIN(%s)\n' $(plugins) > $@
+$(cli) $B/tests/fuzz/replay.o $B/fuzz/replay: | $B/plugins.h
 $B/netmon: $(cli) $(plugins:%=$B/plugins/%.o) $(common)
 	$(link) -o $@ $^ $(pkg_libs)
 $B/%.o: %.c | $B/names.h

@@ -14,8 +14,13 @@
 
 enum { OK = 0, FAILED = 1, USAGE = 2, INCOMPLETE = 3, NOT_PERMITTED = 4 };
 
-extern const struct nm_plugin netmon_link;
-static const struct nm_plugin *const plugins[] = {&netmon_link};
+#define NM_PLUGIN(p) extern const struct nm_plugin p;
+#include "plugins.h"
+#undef NM_PLUGIN
+#define NM_PLUGIN(p) &p,
+static const struct nm_plugin *const plugins[] = {
+#include "plugins.h"
+};
 
 static struct {
 	const struct nm_plugin *plugin;
@@ -63,6 +68,9 @@ static int open_view(struct nm_view **v, const void *config)
 
 	if (!err)
 		return OK;
+	if (err == -EINVAL && arg.netns)
+		return fail(USAGE, "--namespace %s: the name of a file below /run/netns is needed",
+			    arg.netns);
 	if (err == -ENOENT && arg.netns)
 		return fail(FAILED,
 			    "no network namespace %s; `ip netns list` shows those that have a name",
@@ -98,6 +106,7 @@ struct printer {
 		char *text; /* of a replay: there the sources take turns */
 		size_t size, entries;
 	} array[MAX_SOURCES]; /* one for each source */
+	size_t arrays;        /* printed so far */
 };
 
 static int print_entry(const struct nm_msg *m, void *user)
@@ -110,40 +119,55 @@ static int print_entry(const struct nm_msg *m, void *user)
 	return ferror(a->to) ? -EPIPE : 0;
 }
 
-static void begin_array(size_t i)
+/* Sources that only help the others have no array. */
+static void begin_array(struct printer *p, size_t i)
 {
-	printf("%s\n  \"%s\": [", i ? "," : "{", arg.plugin->source[i].what);
+	p->array[i].to = stdout;
+	printf("%s\n  \"%s\": [", p->arrays++ ? "," : "{", arg.plugin->source[i].what);
 }
 
-static void end_array(size_t i)
+static void end_array(void)
 {
-	fputs(i + 1 < arg.plugin->nsource ? "\n  ]" : "\n  ]\n}\n", stdout);
+	fputs("\n  ]", stdout);
 }
 
 /* Streamed: a million entries need no memory. */
 static int print_live(struct printer *p, FILE *record)
 {
-	int status = OK;
+	int status = OK, err = 0;
+	bool aid = arg.plugin->source[0].aid;
 
-	nm_dump(p->v, 0); /* for the names: messages refer to interfaces that come later */
-	if (record && nm_record(p->v, record))
-		return fail(FAILED, "%s: %s", arg.record, strerror(EIO));
+	/* Links come first, for their names: messages refer to interfaces that come later. */
+	if (record && aid)
+		err = nm_record(p->v, record);
+	nm_dump(p->v, 0);
+	if (record && !aid)
+		err = nm_record(p->v, record);
+	if (err)
+		return fail(FAILED, "--record %s: %s", arg.record, strerror(-err));
 	nm_set_tap(p->v, print_entry, p);
-	for (size_t i = 0; i < arg.plugin->nsource; i++) {
+	for (size_t i = aid; i < arg.plugin->nsource; i++) {
 		const struct nm_source *s = &arg.plugin->source[i];
-		int err;
 
-		p->array[i].to = stdout;
-		begin_array(i);
+		begin_array(p, i);
 		err = nm_dump(p->v, i);
-		end_array(i);
+		end_array();
 		if (err == -EINTR && !ferror(stdout))
 			status = fail(INCOMPLETE, "%s changed while they were read; try again",
 				      s->what);
 		else if (err && err != -EINTR)
 			status = fail(INCOMPLETE, "%s are missing: %s", s->what, strerror(-err));
 	}
+	puts("\n}");
 	return status;
+}
+
+static int replay_whole(const struct nm_view *v)
+{
+	if (!v->cost.interrupted)
+		return OK;
+	return fail(INCOMPLETE, "--replay %s: a dump in it is interrupted or has no end",
+		    arg.replay);
 }
 
 static int replay_all(struct printer *p, FILE *from, nm_tap *tap)
@@ -174,14 +198,16 @@ static int print_replay(struct printer *p, FILE *from)
 
 		if (a->to)
 			fclose(a->to);
-		if (!status) {
-			begin_array(i);
+		if (!status && !arg.plugin->source[i].aid) {
+			begin_array(p, i);
 			fwrite(a->text, 1, a->size, stdout);
-			end_array(i);
+			end_array();
 		}
 		free(a->text);
 	}
-	return status;
+	if (!status)
+		puts("\n}");
+	return status ? status : replay_whole(p->v);
 }
 
 static int print_json(void)
@@ -245,7 +271,7 @@ static int metrics_replay(struct nm_view *v, struct nm_reading *r, FILE *from)
 		printf("# reading %llu\n", (unsigned long long)v->readings);
 		print_values(r);
 	}
-	return e ? fail(USAGE, "--replay %s: %s", arg.replay, err) : OK;
+	return e ? fail(USAGE, "--replay %s: %s", arg.replay, err) : replay_whole(v);
 }
 
 /* Events are delivered as they come, as the daemon does. */
@@ -344,12 +370,11 @@ static int print_options(void)
 /* ---- the command line ------------------------------------------------------------------------------ */
 
 static const struct command {
-	const char *name, *help;
+	const char *name;
 	int (*run)(void);
 } commands[] = {
-	{"link", "interfaces, addresses, speeds and counters as JSON", print_json},
-	{"metrics", "what the collectd plugin would send now", print_metrics},
-	{"options", "what the collectd plugin can be configured with", print_options},
+	{"metrics", print_metrics},
+	{"options", print_options},
 };
 
 static int help(FILE *to)
@@ -357,7 +382,7 @@ static int help(FILE *to)
 	fputs("Usage: netmon COMMAND [OPTION]...\n\n"
 	      "Shows what the Linux kernel says of its network. Reads only, changes nothing.\n\n"
 	      "Commands:\n"
-	      "  link             interfaces, addresses, speeds and counters as JSON\n"
+	      "  PLUGIN           everything that the kernel says to this plugin, as JSON\n"
 	      "  metrics PLUGIN   the values that the collectd plugin would send now\n"
 	      "  options PLUGIN   what the collectd plugin can be configured with\n\n"
 	      "Options:\n"
@@ -504,26 +529,24 @@ static int parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	const struct command *cmd = NULL;
 	const char *name = argc > 1 ? argv[1] : "--help";
+	int (*run)(void) = print_json;
 	int status, skip = 1;
 
-	for (size_t i = 0; i < NM_COUNT(commands); i++)
-		if (!strcmp(commands[i].name, name))
-			cmd = &commands[i];
-	if (!cmd && name[0] == '-')
+	if (name[0] == '-')
 		return parse(argc, argv) ? USAGE : help(stderr);
-	if (!cmd)
-		return fail(USAGE,
-			    "no command \"%s\"; there are link, metrics, options (`netmon --help`)",
-			    name);
 	arg.plugin = plugin_named(name);
-	if (!arg.plugin && argc > 2) {
-		arg.plugin = plugin_named(argv[2]);
-		skip = 2;
-	}
+	for (size_t i = 0; i < NM_COUNT(commands); i++)
+		if (!strcmp(commands[i].name, name)) {
+			arg.plugin = argc > 2 ? plugin_named(argv[2]) : NULL;
+			run = commands[i].run;
+			skip = 2;
+		}
+	if (!arg.plugin && skip == 2)
+		return fail(USAGE, "%s %s: a plugin is needed; `netmon --help` lists them", name,
+			    argc > 2 ? argv[2] : "");
 	if (!arg.plugin)
-		return fail(USAGE, "%s needs the name of a plugin: `netmon --help` lists them",
+		return fail(USAGE, "no command \"%s\"; `netmon --help` lists them, such as link",
 			    name);
 	if (nm_config_new(arg.plugin, &arg.config))
 		return fail(FAILED, "%s", strerror(ENOMEM));
@@ -536,7 +559,7 @@ int main(int argc, char **argv)
 	if (!status && arg.record && arg.replay)
 		status = fail(USAGE, "--record and --replay exclude each other");
 	if (!status)
-		status = cmd->run();
+		status = run();
 	nm_config_free(arg.plugin, arg.config);
 	return status;
 }

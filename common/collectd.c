@@ -29,6 +29,7 @@ static struct seat {           /* a view and the namespace that it is opened in 
 	struct nm_view *view;  /* NULL: it could not be opened */
 	int told;              /* the error that was logged last */
 	uint64_t round;        /* the last reading that it was part of */
+	bool told_loss;        /* of events, since then */
 } * seats;
 static size_t nseats;
 static uint64_t changes; /* of the seats */
@@ -191,7 +192,8 @@ static void notify(const char *netns, const struct nm_notice *from)
 	notification_t n = {.severity = severity[from->severity],
 			    .time = NS_TO_CDTIME_T(from->time)};
 
-	sstrncpy(n.message, from->message, sizeof(n.message));
+	snprintf(n.message, sizeof(n.message), *netns ? "%.160s (network namespace %.60s)" : "%s",
+		 from->message, netns);
 	sstrncpy(n.host, hostname_g, sizeof(n.host));
 	sstrncpy(n.plugin, from->plugin ? from->plugin : self->name, sizeof(n.plugin));
 	name_instance(n.plugin_instance, from->instance, netns);
@@ -264,7 +266,7 @@ static void open_seat(struct seat *s)
 		if (err == -EINTR)
 			err = 0; /* the first reading tries again */
 	}
-	if (!err && !s->told)
+	if (!err)
 		say_sources(s);
 	if (err) {
 		nm_close(s->view);
@@ -272,9 +274,9 @@ static void open_seat(struct seat *s)
 	}
 	if (err && err != s->told)
 		say(LOG_ERR, "network namespace %s cannot be read: %s%s", label(s), STRERROR(-err),
-		    err == -EPERM && *s->netns.name ?
-			    "; entering a namespace needs CAP_SYS_ADMIN (and so a drop-in for "
-			    "collectd.service with AmbientCapabilities and CapabilityBoundingSet)" :
+		    *s->netns.name && (err == -EPERM || err == -EACCES) ?
+			    "; entering one needs CAP_SYS_ADMIN and a file below /run/netns that can "
+			    "be read; packaging/systemd/netmon.conf shows how collectd gets it" :
 			    "");
 	s->told = err;
 }
@@ -396,6 +398,7 @@ static int read_all(user_data_t *ud)
 		struct nm_netns netns = s->netns;
 
 		s->round = round;
+		s->told_loss = false;
 		err = nm_read(s->view, &reading);
 		if (err && err != s->told)
 			say(LOG_WARNING, "network namespace %s: reading failed: %s", label(s),
@@ -456,14 +459,15 @@ static void events_of(struct seat *s)
 {
 	int err = nm_events(s->view);
 
-	if (err == -ENOBUFS)
+	if (err == -ENOBUFS && !s->told_loss)
 		say(LOG_NOTICE,
 		    "network namespace %s: events were lost, the next reading repairs; a larger ReceiveBuffer "
 		    "loses less",
 		    label(s));
-	else if (err)
+	else if (err && err != -ENOBUFS)
 		say(LOG_WARNING, "network namespace %s: events cannot be read: %s", label(s),
 		    STRERROR(-err));
+	s->told_loss |= err == -ENOBUFS;
 }
 
 static void drain_fd(int fd)

@@ -9,17 +9,19 @@
 
 enum nm_bus { NM_ROUTE, NM_GENERIC, NM_BUSES };
 
+struct nm_srcstate {
+	int error;       /* why it cannot be asked */
+	uint16_t family; /* generic netlink: the family's id */
+	bool dirty;      /* kept: the state is not known to be true */
+};
+
 struct view {
 	struct nm_view pub; /* first: the two are cast into each other */
 	unsigned flags;
 	struct {
 		struct mnl_socket *ask, *listen;
 	} bus[NM_BUSES];
-	struct nm_srcstate {
-		int error;       /* why it cannot be asked */
-		uint16_t family; /* generic netlink: the family's id */
-		bool dirty;      /* kept: the state is not known to be true */
-	} * src;
+	struct nm_srcstate *src; /* one for each source */
 
 	/* The answer that is being read. */
 	const struct nm_source *asked;

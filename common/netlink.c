@@ -155,7 +155,7 @@ static void deliver(struct view *w, enum nm_bus bus, const struct nlmsghdr *nlh,
 	m.src = source_of(w, bus, nlh, &m.gone);
 	if (m.src) {
 		n = index_attrs(w, m.src->table, nlh, set);
-		if (w->tap)
+		if (w->tap && !m.src->aid)
 			err = w->tap(&m, w->tap_arg);
 		else if (w->pub.config && w->pub.plugin->message)
 			err = w->pub.plugin->message(&w->pub, &m);
@@ -174,6 +174,10 @@ static void deliver(struct view *w, enum nm_bus bus, const struct nlmsghdr *nlh,
 
 void nm_answer_starts(struct view *w, const struct nm_source *s, uint32_t seq, bool dump)
 {
+	if (w->asked) { /* a file in which an answer has no end */
+		w->interrupted = true;
+		nm_answer_ends(w);
+	}
 	w->asked = s;
 	w->seq = seq;
 	w->dump = dump;
@@ -193,7 +197,7 @@ int nm_answer_ends(struct view *w)
 	if (!w->dump)
 		return err;
 	w->pub.cost.dumps++;
-	w->pub.cost.interrupted += err == -EINTR;
+	w->pub.cost.interrupted += err != 0;
 	if (s->kept)
 		state_of(w, s)->dirty = err != 0;
 	if (w->pub.config && w->pub.plugin->end)
@@ -203,8 +207,12 @@ int nm_answer_ends(struct view *w)
 
 static void take_answer(struct view *w, enum nm_bus bus, const struct nlmsghdr *h)
 {
-	if (!w->asked || h->nlmsg_seq != w->seq || w->done)
-		return; /* the rest of a question that was given up */
+	if (!w->asked || w->done)
+		return;
+	if (h->nlmsg_seq != w->seq) { /* the rest of a question that was given up */
+		w->interrupted = true;
+		return;
+	}
 	w->interrupted |= h->nlmsg_flags & NLM_F_DUMP_INTR;
 	if (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR) {
 		int err = 0;
@@ -274,6 +282,16 @@ static ssize_t receive(struct view *w, enum nm_bus bus, bool event, int flags)
 }
 
 /*
+ * FDB, MDB and rule dumps miss and repeat entries when the set changes meanwhile,
+ * and are not flagged: whoever changed something has sent an event.
+ */
+static bool events_wait(const struct view *w, enum nm_bus bus)
+{
+	return w->bus[bus].listen && recv(mnl_socket_get_fd(w->bus[bus].listen), NULL, 0,
+					  MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT) > 0;
+}
+
+/*
  * Reads to the end whatever happens: what is left in the socket would make the
  * kernel refuse the next dump (-EBUSY).
  */
@@ -296,17 +314,18 @@ static int read_answer(struct view *w, enum nm_bus bus)
 	}
 	if (given_up)
 		w->answer = given_up;
+	w->interrupted |= w->dump && w->asked->torn && events_wait(w, bus);
 	return nm_answer_ends(w);
 }
 
-static int ask(struct view *w, const struct nm_source *s, uint32_t ifindex)
+static int ask(struct view *w, const struct nm_source *s, const void *key)
 {
 	enum nm_bus bus = nm_bus_of(s);
 	struct nlmsghdr *h = mnl_nlmsg_put_header(w->buf);
 	uint8_t *hdr;
 
 	h->nlmsg_type = bus == NM_GENERIC ? state_of(w, s)->family : s->get;
-	h->nlmsg_flags = NLM_F_REQUEST | (ifindex ? NLM_F_ACK : NLM_F_DUMP);
+	h->nlmsg_flags = NLM_F_REQUEST | (key ? NLM_F_ACK : NLM_F_DUMP);
 	h->nlmsg_seq = w->seq + 1 ? w->seq + 1 : 1;
 	hdr = mnl_nlmsg_put_extra_header(h, s->table->size);
 	if (bus == NM_GENERIC)
@@ -315,10 +334,10 @@ static int ask(struct view *w, const struct nm_source *s, uint32_t ifindex)
 	else
 		hdr[0] = s->af;
 	if (s->ask)
-		s->ask(&w->pub, h, ifindex);
+		s->ask(&w->pub, h, key);
 	if (w->record)
 		nm_record_packet(w, bus, NM_REQUEST, h, h->nlmsg_len);
-	nm_answer_starts(w, s, h->nlmsg_seq, !ifindex);
+	nm_answer_starts(w, s, h->nlmsg_seq, !key);
 	if (mnl_socket_sendto(w->bus[bus].ask, h, h->nlmsg_len) < 0) {
 		w->answer = -errno;
 		return nm_answer_ends(w);
@@ -326,13 +345,13 @@ static int ask(struct view *w, const struct nm_source *s, uint32_t ifindex)
 	return read_answer(w, bus);
 }
 
-int nm_ask(struct nm_view *v, const struct nm_source *s, uint32_t ifindex)
+int nm_ask(struct nm_view *v, const struct nm_source *s, const void *key)
 {
 	struct view *w = view_of(v);
 
 	if (w->flags & NM_REPLAY)
 		return -EAGAIN;
-	return state_of(w, s)->error ? state_of(w, s)->error : ask(w, s, ifindex);
+	return state_of(w, s)->error ? state_of(w, s)->error : ask(w, s, key);
 }
 
 static int dump(struct view *w, const struct nm_source *s, int tries)
@@ -340,7 +359,7 @@ static int dump(struct view *w, const struct nm_source *s, int tries)
 	int err;
 
 	do
-		err = ask(w, s, 0);
+		err = ask(w, s, NULL);
 	while ((err == -EINTR || err == -EMSGSIZE) && --tries > 0);
 	return err;
 }

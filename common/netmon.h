@@ -110,6 +110,13 @@ struct nm_table {
 extern const struct nm_table nm_link_table;    /* RTM_NEWLINK */
 extern const struct nm_table nm_stats64_table; /* struct rtnl_link_stats64 */
 
+/* A source of links: for nm_ifname(), where a plugin needs no more of them than that. */
+#define NM_LINK_NAMES                                                                              \
+	{                                                                                          \
+		"links", .get = RTM_GETLINK, .add = RTM_NEWLINK, .del = RTM_DELLINK, .kept = true, \
+			 .aid = true, .group = {RTNLGRP_LINK}, .table = &nm_link_table             \
+	}
+
 /* ---- sources and messages ------------------------------------------------ */
 
 struct nm_view;
@@ -124,12 +131,14 @@ struct nm_source {
 	uint8_t af;          /* address family asked for */
 	bool any_af;         /* answers come with other families than .af */
 	bool kept;           /* dumped at start, after a loss and as an audit; events do the rest */
+	bool torn;           /* a dump misses entries that did not change, if others do meanwhile */
+	bool aid;            /* asked for what it tells of the other sources; not printed */
 	uint8_t group[3];    /* rtnetlink multicast groups, 0: none */
 	const char *mcast;   /* generic netlink multicast group */
 	const char *without; /* what is absent where the kernel lacks this; NULL: everything */
 	const struct nm_table *table;
-	/* Adds to a request; ifindex 0: a dump.  Optional. */
-	void (*ask)(const struct nm_view *v, struct nlmsghdr *nlh, uint32_t ifindex);
+	/* Adds to a request; key NULL: a dump, else what nm_ask() was given.  Optional. */
+	void (*ask)(const struct nm_view *v, struct nlmsghdr *nlh, const void *key);
 };
 
 #define NM_ATTR_MAX 127
@@ -306,7 +315,7 @@ int nm_dump(struct nm_view *v, size_t i);
 void nm_set_tap(struct nm_view *v, nm_tap *tap, void *arg);
 
 /* For a plugin's callbacks: asks for one object; -ENODEV and the like come from the kernel. */
-int nm_ask(struct nm_view *v, const struct nm_source *s, uint32_t ifindex);
+int nm_ask(struct nm_view *v, const struct nm_source *s, const void *key);
 /* The kept source will be dumped at the next reading. */
 void nm_distrust(struct nm_view *v, const struct nm_source *s);
 /* The name of an interface of the view, NULL when unknown. */
@@ -428,5 +437,12 @@ void nm_map_del(struct nm_map *m, const void *key);
 /* i = 0 to start; after deleting the one that was just returned: i-- */
 void *nm_map_next(const struct nm_map *m, const void **key, size_t *i);
 void nm_map_free(struct nm_map *m);
+
+/* ---- names that the administrator gives: /etc/iproute2/rt_tables and its like ---- */
+
+/* file: "rt_tables", "rt_protos" ...; files that are not there are empty.  -ENOMEM */
+int nm_rtnames_load(struct nm_map *names, const char *file);
+/* The name, else the number in buf.  It lives as long as the map, which nm_map_free() frees. */
+const char *nm_rtname(const struct nm_map *names, uint32_t id, char buf[static 16]);
 
 #endif

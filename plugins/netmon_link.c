@@ -79,29 +79,29 @@ static const struct nm_table if_stats = NM_STRUCT_OF(if_stats_msg, "", if_stats_
 /* ---- what is asked ---------------------------------------------------------------- */
 
 /* RTM_GETSTATS costs a fraction of RTM_GETLINK; IFLA_STATS64 comes with the latter anyway. */
-static void ask_links(const struct nm_view *v, struct nlmsghdr *nlh, uint32_t ifindex)
+static void ask_links(const struct nm_view *v, struct nlmsghdr *nlh, const void *key)
 {
-	(void)ifindex;
+	(void)key;
 	mnl_attr_put_u32(nlh, IFLA_EXT_MASK, v->config ? RTEXT_FILTER_SKIP_STATS : RTEXT_FILTER_VF);
 }
 
-static void ask_linkmodes(const struct nm_view *v, struct nlmsghdr *nlh, uint32_t ifindex)
+static void ask_linkmodes(const struct nm_view *v, struct nlmsghdr *nlh, const void *key)
 {
 	struct nlattr *nest = mnl_attr_nest_start(nlh, ETHTOOL_A_LINKMODES_HEADER);
 
 	(void)v;
-	if (ifindex)
-		mnl_attr_put_u32(nlh, ETHTOOL_A_HEADER_DEV_INDEX, ifindex);
+	if (key)
+		mnl_attr_put_u32(nlh, ETHTOOL_A_HEADER_DEV_INDEX, *(const uint32_t *)key);
 	mnl_attr_put_u32(nlh, ETHTOOL_A_HEADER_FLAGS, ETHTOOL_FLAG_COMPACT_BITSETS);
 	mnl_attr_nest_end(nlh, nest);
 }
 
-static void ask_counters(const struct nm_view *v, struct nlmsghdr *nlh, uint32_t ifindex)
+static void ask_counters(const struct nm_view *v, struct nlmsghdr *nlh, const void *key)
 {
 	struct if_stats_msg *h = mnl_nlmsg_get_payload(nlh);
 
 	(void)v;
-	h->ifindex = ifindex;
+	(void)key;
 	h->filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64);
 }
 
@@ -425,13 +425,19 @@ static void give_up_label(struct nm_view *v, struct link *l)
 
 static bool taken(const struct state *s, const char *label, uint32_t ifindex)
 {
-	char key[LABEL_SIZE] = "";
-	const struct owner *o;
+	const struct owner *o = nm_map_get(&s->owners, label);
 
-	snprintf(key, sizeof(key), "%s", label);
-	o = nm_map_get(&s->owners, key);
-	return !strcmp(key, "total") || !strcmp(key, "self") ||
+	return !strcmp(label, "total") || !strcmp(label, "self") ||
 	       (o && o->ifindex && o->ifindex != ifindex);
+}
+
+/* An alias may hold any byte; collectd's identifiers hold no "/". */
+static void tidy(char label[static LABEL_SIZE], const char *wish)
+{
+	for (size_t i = 0; wish[i] && i < LABEL_SIZE - 1; i++)
+		label[i] = (unsigned char)wish[i] < ' ' || wish[i] == '/' || wish[i] == 0x7f ?
+				   '_' :
+				   wish[i];
 }
 
 /* The kernel keeps names unique: who had this one has lost it, whether we saw it or not. */
@@ -446,9 +452,12 @@ static void choose_label(const struct nm_view *v, const struct link *l, const st
 				   NULL;
 
 	memset(label, 0, LABEL_SIZE); /* it is a key: all bytes count */
-	if (wish && *wish && !taken(v->state, wish, l->ifindex))
-		snprintf(label, LABEL_SIZE, "%s", wish);
-	else if (!strcmp(l->a.name, "total") || !strcmp(l->a.name, "self"))
+	if (wish)
+		tidy(label, wish);
+	if (*label && !taken(v->state, label, l->ifindex))
+		return;
+	memset(label, 0, LABEL_SIZE);
+	if (!strcmp(l->a.name, "total") || !strcmp(l->a.name, "self"))
 		snprintf(label, LABEL_SIZE, "%s_if%u", l->a.name, l->ifindex);
 	else
 		snprintf(label, LABEL_SIZE, "%s", l->a.name);
@@ -784,7 +793,7 @@ static int settle_link(struct nm_view *v)
 	while (s->npending) {
 		uint32_t ifindex = s->pending[--s->npending];
 		struct link *l = find(s, ifindex);
-		int err = l ? nm_ask(v, &sources[LINKMODES], ifindex) : 0;
+		int err = l ? nm_ask(v, &sources[LINKMODES], &ifindex) : 0;
 
 		if (err == -ENOMEM)
 			return err;
