@@ -186,6 +186,7 @@ struct nm_config {
 	double audit_interval; /* s; 0: never */
 	double receive_buffer; /* bytes */
 	bool report_self;
+	uint64_t given; /* options that were set, by their number: lists replace the default once */
 };
 
 #define NM_CONFIG_DEFAULTS                                                                         \

@@ -174,10 +174,11 @@ static bool number_ok(const struct nm_option *o, const struct nm_arg *a)
 	       a->number <= o->max;
 }
 
+/* Starts from what earlier lines have set. */
 static int set_words(const struct nm_option *o, unsigned *to, const struct nm_arg *arg, size_t n,
 		     size_t *bad)
 {
-	unsigned set = 0;
+	unsigned set = *to;
 
 	for (size_t i = 0; i < n; i++) {
 		size_t w = 0;
@@ -187,6 +188,8 @@ static int set_words(const struct nm_option *o, unsigned *to, const struct nm_ar
 			return -EINVAL;
 		if (!strcasecmp(arg[i].string, "all"))
 			set = ~0u;
+		if (!strcasecmp(arg[i].string, "none"))
+			set = 0;
 		if (!strcasecmp(arg[i].string, "all") || !strcasecmp(arg[i].string, "none"))
 			continue;
 		while (w < o->words->n && strcasecmp(o->words->v[w].name, arg[i].string))
@@ -343,6 +346,11 @@ int nm_config_set(const struct nm_plugin *p, void *config, const char *key,
 	while ((o = nm_option(p, i)) && strcasecmp(o->key, key))
 		i++;
 	if (o) {
+		uint64_t bit = 1ull << i, *given = &((struct nm_config *)config)->given;
+
+		if (o->type == NM_OPT_WORDS && !(*given & bit))
+			*(unsigned *)((char *)config + o->off) = 0; /* the default */
+		*given |= bit;
 		e = set(o, (char *)config + o->off, arg, n, &bad, why, sizeof(why));
 		if (e == -EINVAL)
 			explain(o, arg, n, bad, why, err, size);
