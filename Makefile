@@ -5,6 +5,7 @@
 #   SAN=address,undefined   sanitizers for this build
 #   WERROR=1                warnings are errors
 #   NO_INSTALL=1            run and check name missing packages and install none
+#   V=1                     show the commands
 #   STRICT=1                check: a test that is skipped has failed
 PREFIX     ?= /usr
 LIBDIR     ?= $(PREFIX)/lib
@@ -30,8 +31,10 @@ flags     = -std=gnu11 -D_GNU_SOURCE -Icommon -I$B $(pkg_cflags) -fPIC -fvisibil
 	    $(warnings) $(san)
 collectd_flags = -DHAVE_CONFIG_H -isystem $(COLLECTD) -isystem $(COLLECTD)/core \
 		 -isystem $(COLLECTD)/core/daemon
-compile   = $(CC) $(CPPFLAGS) $(flags) $(CFLAGS) -MMD -MP
-link      = $(CC) $(san) $(CFLAGS) $(LDFLAGS)
+# What is made, in a word; V=1 shows the commands.
+compile   = $(if $V,,@echo '  CC    $@' &&) $(CC) $(CPPFLAGS) $(flags) $(CFLAGS) -MMD -MP
+link      = $(if $V,,@echo '  LD    $@' &&) $(CC) $(san) $(CFLAGS) $(LDFLAGS)
+gen       = $(if $V,,@echo '  GEN   $@' &&)
 
 plugins := $(patsubst plugins/%.c,%,$(wildcard plugins/netmon_*.c))
 common  := $(patsubst %.c,$B/%.o,$(filter-out common/collectd.c,$(wildcard common/*.c))) $B/names.o
@@ -48,7 +51,7 @@ $B/%.collectd.o: common/collectd.c | $B/names.h
 # The list of plugins is the list of their files.
 $B/plugins.h: $(wildcard plugins/netmon_*.c)
 	@mkdir -p $B
-	printf 'NM_PLUGIN(%s)\n' $(plugins) > $@
+	$(gen) printf 'NM_PLUGIN(%s)\n' $(plugins) > $@
 $(cli) $B/tests/fuzz/replay.o $B/fuzz/replay: | $B/plugins.h
 $B/netmon: $(cli) $(plugins:%=$B/plugins/%.o) $(common)
 	$(link) -o $@ $^ $(pkg_libs)
@@ -59,18 +62,18 @@ $B/names.o: $B/names.c
 	$(compile) -c -o $@ $<
 $B/have.h: common/names.awk common/uapi.h
 	@mkdir -p $B
-	$(CC) $(CPPFLAGS) -Icommon -E -dD -DNM_HEADERS_ONLY common/uapi.h | \
+	$(gen) $(CC) $(CPPFLAGS) -Icommon -E -dD -DNM_HEADERS_ONLY common/uapi.h | \
 		awk -v have=$@ -f common/names.awk
 $B/names.c $B/names.h &: common/names.awk common/names.list common/uapi.h $(wildcard common/uapi/*.h) $B/have.h
-	$(CC) $(CPPFLAGS) -Icommon -I$B -E -dD common/uapi.h | \
+	$(gen) $(CC) $(CPPFLAGS) -Icommon -I$B -E -dD common/uapi.h | \
 		awk -v list=common/names.list -v out=$B/names.c -v hdr=$B/names.h -f common/names.awk
 $B/collectd-netmon_%.5: conf/collectd-netmon_%.5.in $B/netmon
-	awk -v options='$B/netmon options $* --man' \
+	$(gen) awk -v options='$B/netmon options $* --man' \
 		'/^@OPTIONS@/ { while (options | getline) print; next } { print }' $< > $@
 # The tests must know what they run: a daemon that loads a sanitized plugin needs the runtime.
 $B/sanitizer: Makefile
 	@mkdir -p $B
-	echo '$(SAN)' > $@
+	$(gen) echo '$(SAN)' > $@
 
 # ---- what needs packages ------------------------------------------------------
 

@@ -17,7 +17,7 @@ enum { OK = 0, FAILED = 1, USAGE = 2, INCOMPLETE = 3, NOT_PERMITTED = 4 };
 #define NM_PLUGIN(p) extern const struct nm_plugin p;
 #include "plugins.h"
 #undef NM_PLUGIN
-#define NM_PLUGIN(p) &p,
+#define NM_PLUGIN(p) &(p),
 static const struct nm_plugin *const plugins[] = {
 #include "plugins.h"
 };
@@ -112,7 +112,7 @@ struct printer {
 static int print_entry(const struct nm_msg *m, void *user)
 {
 	struct printer *p = user;
-	struct array *a = &p->array[m->src - arg.plugin->source];
+	struct array *a = &p->array[m->src - p->v->plugin->source];
 
 	fputs(a->entries++ ? ",\n    " : "\n    ", a->to);
 	nm_print(a->to, p->v, m, arg.print);
@@ -123,7 +123,7 @@ static int print_entry(const struct nm_msg *m, void *user)
 static void begin_array(struct printer *p, size_t i)
 {
 	p->array[i].to = stdout;
-	printf("%s\n  \"%s\": [", p->arrays++ ? "," : "{", arg.plugin->source[i].what);
+	printf("%s\n  \"%s\": [", p->arrays++ ? "," : "{", p->v->plugin->source[i].what);
 }
 
 static void end_array(void)
@@ -135,7 +135,7 @@ static void end_array(void)
 static int print_live(struct printer *p, FILE *record)
 {
 	int status = OK, err = 0;
-	bool aid = arg.plugin->source[0].aid;
+	bool aid = p->v->plugin->source[0].aid;
 
 	/* Links come first, for their names: messages refer to interfaces that come later. */
 	if (record && aid)
@@ -146,8 +146,8 @@ static int print_live(struct printer *p, FILE *record)
 	if (err)
 		return fail(FAILED, "--record %s: %s", arg.record, strerror(-err));
 	nm_set_tap(p->v, print_entry, p);
-	for (size_t i = aid; i < arg.plugin->nsource; i++) {
-		const struct nm_source *s = &arg.plugin->source[i];
+	for (size_t i = aid; i < p->v->plugin->nsource; i++) {
+		const struct nm_source *s = &p->v->plugin->source[i];
 
 		begin_array(p, i);
 		err = nm_dump(p->v, i);
@@ -186,19 +186,19 @@ static int print_replay(struct printer *p, FILE *from)
 {
 	int status = replay_all(p, from, NULL); /* for the names, as above */
 
-	for (size_t i = 0; !status && i < arg.plugin->nsource; i++) {
+	for (size_t i = 0; !status && i < p->v->plugin->nsource; i++) {
 		p->array[i].to = open_memstream(&p->array[i].text, &p->array[i].size);
 		if (!p->array[i].to)
 			status = fail(FAILED, "%s", strerror(errno));
 	}
 	if (!status)
 		status = replay_all(p, from, print_entry);
-	for (size_t i = 0; i < arg.plugin->nsource; i++) {
+	for (size_t i = 0; i < p->v->plugin->nsource; i++) {
 		struct array *a = &p->array[i];
 
 		if (a->to)
 			fclose(a->to);
-		if (!status && !arg.plugin->source[i].aid) {
+		if (!status && !p->v->plugin->source[i].aid) {
 			begin_array(p, i);
 			fwrite(a->text, 1, a->size, stdout);
 			end_array();

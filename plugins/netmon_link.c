@@ -434,7 +434,7 @@ static bool taken(const struct state *s, const char *label, uint32_t ifindex)
 /* An alias may hold any byte; collectd's identifiers hold no "/". */
 static void tidy(char label[static LABEL_SIZE], const char *wish)
 {
-	for (size_t i = 0; wish[i] && i < LABEL_SIZE - 1; i++)
+	for (size_t i = 0; i < LABEL_SIZE - 1 && wish[i]; i++)
 		label[i] = (unsigned char)wish[i] < ' ' || wish[i] == '/' || wish[i] == 0x7f ?
 				   '_' :
 				   wish[i];

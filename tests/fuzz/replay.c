@@ -15,7 +15,7 @@
 #define NM_PLUGIN(p) extern const struct nm_plugin p;
 #include "plugins.h"
 #undef NM_PLUGIN
-#define NM_PLUGIN(p) &p,
+#define NM_PLUGIN(p) &(p),
 static const struct nm_plugin *const plugins[] = {
 #include "plugins.h"
 };
