@@ -42,7 +42,6 @@ cli     := $(patsubst %.c,$B/%.o,$(wildcard cli/*.c))
 manuals := $(patsubst conf/%.in,$B/%,$(wildcard conf/*.[58].in))
 
 all: $(plugins:%=$B/%.so) $B/netmon $(manuals) $B/sanitizer
-	@:
 
 $B/%.so: $B/plugins/%.o $B/%.collectd.o $(common)
 	$(link) -shared -Wl,-z,defs,--unresolved-symbols=ignore-in-object-files -o $@ $^ $(pkg_libs)
@@ -80,14 +79,14 @@ $B/sanitizer: Makefile
 
 run:
 	@packaging/deps build run
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) -s all
 	@packaging/run $B
 
 check:
 	@packaging/deps build check
-	@$(MAKE) --no-print-directory B=$B all tests
+	@$(MAKE) -s B=$B all tests
 	@set -e; for s in $(SANITIZERS); do \
-		$(MAKE) --no-print-directory B=$B/$$s SAN=$$s all tests; done
+		$(MAKE) -s B=$B/$$s SAN=$$s all tests; done
 	@tests/run $(if $(STRICT),--strict) --build $B $(SANITIZERS:%=--build $B/%) $(TESTS:%=-k %)
 
 tests: $B/tests/sink.so $B/tests/replay
@@ -100,7 +99,7 @@ $B/tests/sink.so: tests/sink.c
 # Coverage-guided, from the recordings; what it finds is kept in $B/fuzz and printed.
 fuzz:
 	@packaging/deps build fuzz
-	@$(MAKE) --no-print-directory $B/fuzz/replay B=$B CC=clang \
+	@$(MAKE) -s $B/fuzz/replay B=$B CC=clang \
 		SAN=fuzzer-no-link,address,undefined
 	@mkdir -p $B/fuzz/corpus
 	cp tests/golden/*/*.pcap $B/fuzz/corpus
@@ -112,7 +111,7 @@ $B/fuzz/replay: tests/fuzz/replay.c $(plugins:%=$B/plugins/%.o) $(common)
 
 lint:
 	@packaging/deps build lint
-	@$(MAKE) --no-print-directory B=$B all
+	@$(MAKE) -s B=$B all
 	@packaging/lint $B
 
 print-flags:
