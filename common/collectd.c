@@ -30,6 +30,7 @@ static struct seat {           /* a view and the namespace that it is opened in 
 	int told;              /* the error that was logged last */
 	uint64_t round;        /* the last reading that it was part of */
 	bool told_loss;        /* of events, since then */
+	uint64_t missing;      /* sources, a bit each */
 } * seats;
 static size_t nseats;
 static uint64_t changes; /* of the seats */
@@ -240,20 +241,26 @@ static void notify_all(void)
 
 static const char *label(const struct seat *s)
 {
-	return *s->netns.name ? s->netns.name : "its own";
+	return *s->netns.name ? s->netns.name : "of collectd";
 }
 
-static void say_sources(const struct seat *s)
+/* What cannot be had here is said once, and again when it is another thing. */
+static void say_sources(struct seat *s)
 {
-	for (size_t i = 0; i < self->nsource; i++) {
+	uint64_t missing = 0;
+
+	for (size_t i = 0; i < self->nsource; i++)
+		missing |= nm_source_error(s->view, i) ? 1ull << i : 0;
+	for (size_t i = 0; i < self->nsource && missing != s->missing; i++) {
 		int err = nm_source_error(s->view, i);
 
 		if (err)
 			say(LOG_WARNING,
 			    "network namespace %s: this kernel does not tell %s (%s): %s will be absent",
 			    label(s), self->source[i].what, STRERROR(-err),
-			    self->source[i].without);
+			    self->source[i].without ? self->source[i].without : "everything");
 	}
+	s->missing = missing;
 }
 
 static void open_seat(struct seat *s)
@@ -404,6 +411,7 @@ static int read_all(user_data_t *ud)
 			say(LOG_WARNING, "network namespace %s: reading failed: %s", label(s),
 			    STRERROR(-err));
 		s->told = err;
+		say_sources(s);
 		notify_all();
 		if (err)
 			continue;
