@@ -88,8 +88,11 @@ const struct nlattr *nm_in(const struct nlattr *nest, uint16_t type)
 	return NULL;
 }
 
+/* Most tables count from 0: the name is where the value says. */
 const char *nm_name(const struct nm_names *t, uint32_t value)
 {
+	if (value < t->n && t->v[value].value == value)
+		return t->v[value].name;
 	for (size_t i = 0; i < t->n; i++)
 		if (t->v[i].value == value)
 			return t->v[i].name;

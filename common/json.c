@@ -4,7 +4,6 @@
  * JSON in UTF-8: interface names may hold any byte but '/', white space and 0.
  */
 #include <arpa/inet.h>
-#include <ctype.h>
 #include <endian.h>
 #include <inttypes.h>
 #include <string.h>
@@ -13,6 +12,8 @@
 
 struct out {
 	FILE *f;
+	size_t used;
+	char buf[4096]; /* stdio's own call for each character is most of the cost without it */
 	const struct nm_view *v;
 	bool unknown; /* print attributes without a row */
 	bool first;   /* no member yet in the object */
@@ -20,14 +21,23 @@ struct out {
 
 static void object(struct out *o, const struct nm_table *t, const uint8_t *p, size_t len);
 
-static void put(struct out *o, char c)
+static void flush(struct out *o)
 {
-	putc_unlocked(c, o->f);
+	fwrite_unlocked(o->buf, 1, o->used, o->f);
+	o->used = 0;
 }
 
-static void puts_json(struct out *o, const char *s)
+static void put(struct out *o, char c)
 {
-	fputs_unlocked(s, o->f);
+	if (o->used == sizeof(o->buf))
+		flush(o);
+	o->buf[o->used++] = c;
+}
+
+static void word(struct out *o, const char *s)
+{
+	while (*s)
+		put(o, *s++);
 }
 
 static void number(struct out *o, uint64_t u, bool negative)
@@ -40,7 +50,15 @@ static void number(struct out *o, uint64_t u, bool negative)
 	while (u /= 10);
 	if (negative)
 		*--p = '-';
-	puts_json(o, p);
+	word(o, p);
+}
+
+static void hex_byte(struct out *o, uint8_t byte)
+{
+	static const char digit[] = "0123456789abcdef";
+
+	put(o, digit[byte >> 4]);
+	put(o, digit[byte & 15]);
 }
 
 /* Bytes of the well-formed UTF-8 sequence at s (RFC 3629), 0: it is none. */
@@ -73,13 +91,15 @@ static void quote(struct out *o, const char *text, size_t max)
 		size_t n = utf8(s, end - s);
 
 		if (*s < 0x20 || *s == 0x7f) {
-			fprintf(o->f, "\\u%04x", *s);
+			word(o, "\\u00");
+			hex_byte(o, *s);
 		} else if (!n) {
-			puts_json(o, "\\ufffd");
+			word(o, "\\ufffd");
 		} else {
 			if (*s == '"' || *s == '\\')
 				put(o, '\\');
-			fwrite_unlocked(s, 1, n, o->f);
+			for (size_t i = 0; i < n; i++)
+				put(o, (char)s[i]);
 		}
 		s += n ? n : 1;
 	}
@@ -88,21 +108,20 @@ static void quote(struct out *o, const char *text, size_t max)
 
 static void hex(struct out *o, const uint8_t *p, size_t len)
 {
-	static const char digit[] = "0123456789abcdef";
-
 	put(o, '"');
-	for (; len; len--, p++) {
-		put(o, digit[*p >> 4]);
-		put(o, digit[*p & 15]);
-	}
+	while (len--)
+		hex_byte(o, *p++);
 	put(o, '"');
 }
 
 static void lladdr(struct out *o, const uint8_t *p, size_t len)
 {
 	put(o, '"');
-	for (size_t i = 0; i < len; i++)
-		fprintf(o->f, "%s%02x", i ? ":" : "", p[i]);
+	for (size_t i = 0; i < len; i++) {
+		if (i)
+			put(o, ':');
+		hex_byte(o, p[i]);
+	}
 	put(o, '"');
 }
 
@@ -131,9 +150,16 @@ static void key(struct out *o, const char *name, size_t prefix, const char *suff
 	comma(o);
 	put(o, '"');
 	for (name += strlen(name) > prefix ? prefix : 0; *name; name++)
-		put(o, (char)tolower((unsigned char)*name));
-	puts_json(o, suffix);
-	puts_json(o, "\":");
+		put(o, (char)(*name >= 'A' && *name <= 'Z' ? *name - 'A' + 'a' : *name));
+	word(o, suffix);
+	word(o, "\":");
+}
+
+static void number_key(struct out *o, uint64_t u)
+{
+	put(o, '"');
+	number(o, u, false);
+	word(o, "\":");
 }
 
 static void bits(struct out *o, const struct nm_names *t, uint64_t v)
@@ -145,14 +171,19 @@ static void bits(struct out *o, const struct nm_names *t, uint64_t v)
 		uint32_t bit = t->v[i].value;
 
 		if (bit && !(bit & (bit - 1)) && (v & bit)) {
-			puts_json(o, sep);
+			word(o, sep);
 			quote(o, t->v[i].name, SIZE_MAX);
 			v &= ~(uint64_t)bit;
 			sep = ",";
 		}
 	}
-	if (v)
-		fprintf(o->f, "%s\"0x%" PRIx64 "\"", sep, v);
+	if (v) {
+		char rest[24];
+
+		snprintf(rest, sizeof(rest), "0x%" PRIx64, v);
+		word(o, sep);
+		quote(o, rest, sizeof(rest));
+	}
 	put(o, ']');
 }
 
@@ -182,7 +213,7 @@ static void array(struct out *o, const struct nm_field *d, const uint8_t *p, siz
 		else
 			comma(o);
 		if (d->names && !name)
-			fprintf(o->f, "\"%zu\":", i + d->by);
+			number_key(o, i + d->by);
 		if (d->len < 8)
 			sint(o, u, d->len);
 		else
@@ -206,7 +237,7 @@ static void list(struct out *o, const struct nm_table *t, const uint8_t *p, size
 		const struct nm_field *d = type < t->n && t->row[type].name ? &t->row[type] :
 									      t->row;
 
-		puts_json(o, sep);
+		word(o, sep);
 		value(o, d, mnl_attr_get_payload(a), mnl_attr_get_payload_len(a), NULL);
 		sep = ",";
 	}
@@ -253,7 +284,7 @@ static void value(struct out *o, const struct nm_field *d, const uint8_t *p, siz
 		quote(o, (const char *)p, len);
 		break;
 	case NM_FLAG:
-		puts_json(o, "true");
+		word(o, "true");
 		break;
 	case NM_ENUM:
 		name = nm_load(p, len) > UINT32_MAX ? NULL :
@@ -326,7 +357,7 @@ static void attribute(struct out *o, const struct nm_table *t, const struct nlat
 		key(o, symbol, 0, "");
 	} else {
 		comma(o);
-		fprintf(o->f, "\"%u\":", type);
+		number_key(o, type);
 	}
 	hex(o, p, len);
 }
@@ -371,8 +402,14 @@ static void object(struct out *o, const struct nm_table *t, const uint8_t *p, si
 
 void nm_print(FILE *f, const struct nm_view *v, const struct nm_msg *m, unsigned flags)
 {
-	struct out o = {.f = f, .v = v, .unknown = !(flags & NM_NO_UNKNOWN), .first = true};
+	struct out o;
 
+	/* not the buffer: clearing it would cost more than filling it */
+	o.f = f;
+	o.v = v;
+	o.used = 0;
+	o.unknown = !(flags & NM_NO_UNKNOWN);
+	o.first = true;
 	put(&o, '{');
 	if (m->event) {
 		key(&o, "change", 0, "");
@@ -380,4 +417,5 @@ void nm_print(FILE *f, const struct nm_view *v, const struct nm_msg *m, unsigned
 	}
 	fields(&o, m->src->table, m->hdr, mnl_nlmsg_get_payload_len(m->nlh));
 	put(&o, '}');
+	flush(&o);
 }
