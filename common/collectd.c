@@ -279,7 +279,8 @@ static void open_seat(struct seat *s)
 		nm_close(s->view);
 		s->view = NULL;
 	}
-	if (err && err != s->told)
+	/* one that has vanished meanwhile is nothing to complain of */
+	if (err && err != s->told && !(err == -ENOENT && *s->netns.name))
 		say(LOG_ERR, "network namespace %s cannot be read: %s%s", label(s), STRERROR(-err),
 		    *s->netns.name && (err == -EPERM || err == -EACCES) ?
 			    "; entering one needs CAP_SYS_ADMIN and a file below /run/netns that can "

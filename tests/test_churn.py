@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 
-from harness import INTERVAL, same, time_limit
+from harness import INTERVAL, alone, same, time_limit
 
 HEARTBEAT = 2  # intervals without a value after which collectd and RRD compute no rate
 
@@ -56,6 +56,7 @@ class Churn(threading.Thread):
 
 
 @time_limit(90)
+@alone
 def test_twenty_seconds_of_churn(t):
     """Two daemons watch: one relies on events, the other dumps all links at every reading too."""
     ns, quiet = t.namespace(), t.namespace()

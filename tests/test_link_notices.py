@@ -4,7 +4,7 @@
 import statistics
 
 import harness
-from harness import same
+from harness import alone, same
 
 
 def kinds(notices):
@@ -224,6 +224,7 @@ def test_interfaces_that_are_not_selected_are_silent(t):
     same({n.instance for n in daemon.notices()} - {"fence0"}, set(), "instances")
 
 
+@alone
 def test_notification_leaves_within_100_ms(t):
     """From before the call that takes the link down to the writer; no reading can have helped."""
     ns = t.namespace()
