@@ -97,7 +97,7 @@ static int close_file(FILE *f, const char *path)
 
 /* ---- netmon link: everything the kernel says, as JSON -------------------------------------- */
 
-enum { MAX_SOURCES = 8 };
+enum { MAX_SOURCES = 16 };
 
 struct printer {
 	struct nm_view *v;
@@ -149,6 +149,8 @@ static int print_live(struct printer *p, FILE *record)
 	for (size_t i = aid; i < p->v->plugin->nsource; i++) {
 		const struct nm_source *s = &p->v->plugin->source[i];
 
+		if (s->passive)
+			continue;
 		begin_array(p, i);
 		err = nm_dump(p->v, i);
 		end_array();
@@ -198,7 +200,7 @@ static int print_replay(struct printer *p, FILE *from)
 
 		if (a->to)
 			fclose(a->to);
-		if (!status && !p->v->plugin->source[i].aid) {
+		if (!status && !p->v->plugin->source[i].aid && !p->v->plugin->source[i].passive) {
 			begin_array(p, i);
 			fwrite(a->text, 1, a->size, stdout);
 			end_array();

@@ -420,6 +420,8 @@ static int read_all(user_data_t *ud)
 		dispatch(netns.name, &reading);
 		pthread_mutex_lock(&lock);
 	}
+	if (round == 1) /* now everything that could be chosen was seen */
+		say_unused();
 	pthread_mutex_unlock(&lock);
 	return 0;
 }
@@ -493,7 +495,7 @@ static void *sleep_on_events(void *arg)
 
 	(void)arg;
 	pthread_mutex_lock(&lock);
-	while (!stopping && !gather(&z)) {
+	while (!stopping && ((z.fd && z.changes == changes) || !gather(&z))) {
 		pthread_mutex_unlock(&lock);
 		poll(z.fd, z.n, -1);
 		pthread_mutex_lock(&lock);
@@ -531,7 +533,6 @@ static int init(void)
 	watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	pthread_mutex_lock(&lock);
 	err = follow();
-	say_unused();
 	pthread_mutex_unlock(&lock);
 	if (err)
 		say(LOG_WARNING, "network namespaces cannot be listed: %s", STRERROR(-err));

@@ -7,12 +7,14 @@
 
 #include "netmon.h"
 
-enum nm_bus { NM_ROUTE, NM_GENERIC, NM_BUSES };
+enum nm_bus { NM_ROUTE, NM_GENERIC, NM_BUSES, NM_FILE = NM_BUSES /* has no socket */ };
 
 struct nm_srcstate {
 	int error;       /* why it cannot be asked */
 	uint16_t family; /* generic netlink: the family's id */
 	bool dirty;      /* kept: the state is not known to be true */
+	uint64_t rest;   /* torn: ns, monotonic, until which it is not dumped again */
+	int fd;          /* of a file; -1: not open */
 };
 
 struct view {
@@ -54,13 +56,15 @@ static inline struct view *view_of(const struct nm_view *v)
 #define NM_NS_PER_S 1000000000ull
 static inline enum nm_bus nm_bus_of(const struct nm_source *s)
 {
-	return s->family ? NM_GENERIC : NM_ROUTE;
+	return s->file ? NM_FILE : s->family ? NM_GENERIC : NM_ROUTE;
 }
 uint64_t nm_clock(int id);
 /* All messages of one received datagram, by the rules that kernel and file share. */
 void nm_take(struct view *w, enum nm_bus bus, const void *buf, size_t len, bool event);
 void nm_answer_starts(struct view *w, const struct nm_source *s, uint32_t seq, bool dump);
 int nm_answer_ends(struct view *w);
+/* To the tap or the plugin. */
+int nm_hand_on(struct view *w, const struct nm_msg *m);
 int nm_finish_reading(struct view *w, struct nm_reading *r);
 /* The first message in a buffer and the one after another; NULL: none that is whole. */
 const struct nlmsghdr *nm_msg_first(const void *buf, size_t len);
@@ -71,6 +75,11 @@ enum nm_direction { NM_ANSWER = 0, NM_EVENT = 2, NM_REQUEST = 4 }; /* PACKET_* o
 void nm_record_packet(struct view *w, enum nm_bus bus, enum nm_direction dir, const void *buf,
 		      size_t len);
 void nm_record_mark(struct view *w);
+
+/* proc.c: files of /proc as sources */
+int nm_file_open(struct view *w, const struct nm_source *s); /* in the calling thread's namespace */
+int nm_file_read(struct view *w, const struct nm_source *s);
+void nm_file_replay(struct view *w, const struct nlmsghdr *h);
 
 /* decode.c */
 const struct nlattr *nm_attr_first(const void *from, const void *end);

@@ -6,6 +6,8 @@
 #include <arpa/inet.h>
 #include <endian.h>
 #include <inttypes.h>
+#include <linux/if_ether.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
@@ -137,6 +139,16 @@ static void address(struct out *o, const uint8_t *p, size_t len)
 	}
 }
 
+static void group(struct out *o, const uint8_t *p, size_t len)
+{
+	uint16_t proto = len < 18 ? 0xffff : (uint16_t)(p[16] << 8 | p[17]);
+
+	if (proto == ETH_P_IP || proto == ETH_P_IPV6)
+		address(o, p, proto == ETH_P_IP ? 4 : 16);
+	else
+		lladdr(o, p, proto ? len : 6);
+}
+
 static void comma(struct out *o)
 {
 	if (!o->first)
@@ -244,6 +256,25 @@ static void list(struct out *o, const struct nm_table *t, const uint8_t *p, size
 	put(o, ']');
 }
 
+/* One behind another, each as long as the table says or as its own first member does. */
+static void structs(struct out *o, const struct nm_field *d, const uint8_t *p, size_t len)
+{
+	const char *sep = "";
+	size_t size = d->table->size, step;
+
+	put(o, '[');
+	for (; len >= size; p += step, len -= step) {
+		step = d->by ? nm_load(p, 2) : size;
+		if (step < size || step > len)
+			break;
+		word(o, sep);
+		object(o, d->table, p, step);
+		sep = ",";
+		step = NLMSG_ALIGN(step) < len ? NLMSG_ALIGN(step) : len;
+	}
+	put(o, ']');
+}
+
 static const struct nm_table *choose(const struct nm_field *d, const struct nlattr *const *sibling)
 {
 	const char *is = sibling ? nm_str(sibling[d->by]) : NULL;
@@ -271,9 +302,9 @@ static void value(struct out *o, const struct nm_field *d, const uint8_t *p, siz
 		kind = NM_HEX;
 	switch (kind) {
 	case NM_UINT:
-	case NM_IFINDEX:
 		number(o, nm_load(p, len), false);
 		break;
+	case NM_IFINDEX: /* an int of the kernel's, where some messages have -1 for all */
 	case NM_SINT:
 		sint(o, nm_load(p, len), len);
 		break;
@@ -303,12 +334,21 @@ static void value(struct out *o, const struct nm_field *d, const uint8_t *p, siz
 	case NM_ADDR:
 		address(o, p, len);
 		break;
+	case NM_GROUP:
+		group(o, p, len);
+		break;
 	case NM_ARRAY_OF:
 		array(o, d, p, len);
 		break;
 	case NM_STRUCT:
 	case NM_NEST:
 		object(o, t, p, len);
+		break;
+	case NM_STRUCTS:
+		structs(o, d, p, len);
+		break;
+	case NM_VIA:
+		address(o, p + (len > 2 ? 2 : 0), len > 2 ? len - 2 : 0);
 		break;
 	case NM_LIST:
 		list(o, t, p, len);
@@ -400,6 +440,86 @@ static void object(struct out *o, const struct nm_table *t, const uint8_t *p, si
 	o->first = was;
 }
 
+/* ---- texts: files of /proc ----------------------------------------------------------- */
+
+static void text_key(struct out *o, const char *name, size_t len)
+{
+	comma(o);
+	quote(o, name, len);
+	put(o, ':');
+}
+
+/* A decimal number as it stands there, everything else quoted. */
+static void text_value(struct out *o, const char *w, size_t len)
+{
+	size_t sign = *w == '-', digits = strspn(w + sign, "0123456789");
+
+	if (digits && digits + sign == len && (digits == 1 || w[sign] != '0'))
+		while (len--)
+			put(o, *w++);
+	else
+		quote(o, w, len);
+}
+
+/* "Ip: Forwarding DefaultTTL" and below it "Ip: 1 64"; values points behind the second "Ip:". */
+static void text_group(struct out *o, const char *names, size_t len, const char *values)
+{
+	const char *s = names + len, *name, *value;
+	size_t name_len, value_len;
+
+	text_key(o, names, len - 1);
+	put(o, '{');
+	o->first = true;
+	while ((name = nm_word(&s, &name_len)) && (value = nm_word(&values, &value_len))) {
+		text_key(o, name, name_len);
+		text_value(o, value, value_len);
+	}
+	put(o, '}');
+	o->first = false;
+}
+
+/* Lines of hexadecimal numbers that have a meaning by their column. */
+static void text_columns(struct out *o, const struct nm_table *t, const char *s)
+{
+	const char *w;
+	size_t len;
+
+	put(o, '{');
+	o->first = true;
+	for (size_t i = 0; (w = nm_word(&s, &len)) && i < t->n; i++)
+		if (t->row[i].name) {
+			text_key(o, t->row[i].name, SIZE_MAX);
+			number(o, strtoull(w, NULL, 16), false);
+		}
+	put(o, '}');
+	o->first = false;
+}
+
+static void text(struct out *o, const struct nm_table *columns, const char *s)
+{
+	for (size_t line = 0; *s; line++) {
+		const char *end = s + strcspn(s, "\n"), *next = *end ? end + 1 : end;
+		size_t len, value_len;
+		const char *at = s, *w = nm_word(&at, &len), *value;
+
+		if (columns) {
+			comma(o);
+			put(o, '"');
+			number(o, line, false);
+			word(o, "\":");
+			text_columns(o, columns, s);
+		} else if (w && w[len - 1] == ':' && !strncmp(next, s, (size_t)(at - s))) {
+			text_group(o, w, len, next + (at - s));
+			next += strcspn(next, "\n");
+			next += *next != 0;
+		} else if (w && (value = nm_word(&at, &value_len))) {
+			text_key(o, w, len);
+			text_value(o, value, value_len);
+		}
+		s = next;
+	}
+}
+
 void nm_print(FILE *f, const struct nm_view *v, const struct nm_msg *m, unsigned flags)
 {
 	struct out o;
@@ -415,7 +535,10 @@ void nm_print(FILE *f, const struct nm_view *v, const struct nm_msg *m, unsigned
 		key(&o, "change", 0, "");
 		quote(&o, m->gone ? "del" : "new", SIZE_MAX);
 	}
-	fields(&o, m->src->table, m->hdr, mnl_nlmsg_get_payload_len(m->nlh));
+	if (m->text)
+		text(&o, m->src->table, m->text);
+	else
+		fields(&o, m->src->table, m->hdr, mnl_nlmsg_get_payload_len(m->nlh));
 	put(&o, '}');
 	flush(&o);
 }

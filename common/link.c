@@ -40,6 +40,20 @@ static const struct nm_field map_rows[] = {
 };
 static const struct nm_table map = NM_STRUCT_OF(rtnl_link_ifmap, "", map_rows, NULL);
 
+static const struct nm_field querier_rows[] = {
+	NM_A(BRIDGE_QUERIER_IP_ADDRESS, ADDR),     NM_A(BRIDGE_QUERIER_IP_PORT, IFINDEX),
+	NM_A(BRIDGE_QUERIER_IP_OTHER_TIMER, UINT), NM_A(BRIDGE_QUERIER_IPV6_ADDRESS, ADDR),
+	NM_A(BRIDGE_QUERIER_IPV6_PORT, IFINDEX),   NM_A(BRIDGE_QUERIER_IPV6_OTHER_TIMER, UINT),
+};
+static const struct nm_table querier =
+	NM_ATTRS("BRIDGE_QUERIER_", querier_rows, &nm_BRIDGE_QUERIER);
+
+static const struct nm_field boolopt_rows[] = {
+	NM_M(br_boolopt_multi, optval, UINT),
+	NM_M(br_boolopt_multi, optmask, UINT),
+};
+static const struct nm_table boolopt = NM_STRUCT_OF(br_boolopt_multi, "", boolopt_rows, NULL);
+
 static const struct nm_field bridge_rows[] = {
 	NM_A(IFLA_BR_FORWARD_DELAY, UINT),
 	NM_A(IFLA_BR_HELLO_TIME, UINT),
@@ -84,6 +98,8 @@ static const struct nm_field bridge_rows[] = {
 	NM_A(IFLA_BR_MCAST_IGMP_VERSION, UINT),
 	NM_A(IFLA_BR_MCAST_MLD_VERSION, UINT),
 	NM_A(IFLA_BR_VLAN_STATS_PER_PORT, UINT),
+	NM_A(IFLA_BR_MULTI_BOOLOPT, STRUCT, .table = &boolopt),
+	NM_A(IFLA_BR_MCAST_QUERIER_STATE, NEST, .table = &querier),
 	NM_A(IFLA_BR_FDB_N_LEARNED, UINT),
 	NM_A(IFLA_BR_FDB_MAX_LEARNED, UINT),
 };
@@ -132,7 +148,7 @@ static const struct nm_field port_rows[] = {
 	NM_A(IFLA_BRPORT_NEIGH_VLAN_SUPPRESS, UINT),
 	NM_A(IFLA_BRPORT_BACKUP_NHID, UINT),
 };
-static const struct nm_table port = NM_ATTRS("IFLA_BRPORT_", port_rows, &nm_IFLA_BRPORT);
+const struct nm_table nm_port_table = NM_ATTRS("IFLA_BRPORT_", port_rows, &nm_IFLA_BRPORT);
 
 static const struct nm_field vlan_rows[] = {
 	NM_A(IFLA_VLAN_ID, UINT),
@@ -179,7 +195,7 @@ static const struct nm_table vxlan = NM_ATTRS("IFLA_VXLAN_", vxlan_rows, &nm_IFL
 static const struct nm_case kinds[] = {
 	{"bridge", &bridge}, {"tun", &tun}, {"vlan", &vlan}, {"vrf", &vrf}, {"vxlan", &vxlan}, {0},
 };
-static const struct nm_case slave_kinds[] = {{"bridge", &port}, {0}};
+static const struct nm_case slave_kinds[] = {{"bridge", &nm_port_table}, {0}};
 
 static const struct nm_field info_rows[] = {
 	NM_A(IFLA_INFO_KIND, STR),
@@ -213,11 +229,11 @@ static const struct nm_field inet6_rows[] = {
 	NM_A(IFLA_INET6_ADDR_GEN_MODE, ENUM, .names = &nm_IN6_ADDR_GEN),
 	NM_A(IFLA_INET6_RA_MTU, UINT),
 };
-static const struct nm_table inet6 = NM_ATTRS("IFLA_INET6_", inet6_rows, &nm_IFLA_INET6);
+const struct nm_table nm_inet6_table = NM_ATTRS("IFLA_INET6_", inet6_rows, &nm_IFLA_INET6);
 
 static const struct nm_field af_rows[] = {
 	NM_A(AF_INET, NEST, .table = &inet),
-	NM_A(AF_INET6, NEST, .table = &inet6),
+	NM_A(AF_INET6, NEST, .table = &nm_inet6_table),
 };
 static const struct nm_table af_spec = NM_ATTRS("AF_", af_rows, &nm_AF);
 

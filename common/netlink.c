@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -93,11 +94,14 @@ static void learn_name(struct view *w, const struct nlmsghdr *nlh)
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
 	const struct nlattr *a;
 
-	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifi) || ifi->ifi_family != AF_UNSPEC)
+	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifi) ||
+	    (ifi->ifi_family != AF_UNSPEC && ifi->ifi_family != AF_BRIDGE))
 		return;
 	uint32_t index = (uint32_t)ifi->ifi_index;
 
 	if (nlh->nlmsg_type == RTM_DELLINK) {
+		if (ifi->ifi_family == AF_BRIDGE) /* it has only left its bridge */
+			return;
 		nm_map_del(&w->names, &index);
 		return;
 	}
@@ -142,6 +146,13 @@ static size_t index_attrs(struct view *w, const struct nm_table *t, const struct
 	return n;
 }
 
+int nm_hand_on(struct view *w, const struct nm_msg *m)
+{
+	if (w->tap && !m->src->aid)
+		return w->tap(m, w->tap_arg);
+	return w->pub.config && w->pub.plugin->message ? w->pub.plugin->message(&w->pub, m) : 0;
+}
+
 static void deliver(struct view *w, enum nm_bus bus, const struct nlmsghdr *nlh, bool event)
 {
 	struct nm_msg m = {
@@ -155,10 +166,7 @@ static void deliver(struct view *w, enum nm_bus bus, const struct nlmsghdr *nlh,
 	m.src = source_of(w, bus, nlh, &m.gone);
 	if (m.src) {
 		n = index_attrs(w, m.src->table, nlh, set);
-		if (w->tap && !m.src->aid)
-			err = w->tap(&m, w->tap_arg);
-		else if (w->pub.config && w->pub.plugin->message)
-			err = w->pub.plugin->message(&w->pub, &m);
+		err = nm_hand_on(w, &m);
 		while (n)
 			w->attr[set[--n]] = NULL;
 	}
@@ -205,6 +213,15 @@ int nm_answer_ends(struct view *w)
 	return err;
 }
 
+/* A kernel that lacks the address family asked for answers with all the others. */
+static bool foreign(const struct view *w, enum nm_bus bus, const struct nlmsghdr *h)
+{
+	const uint8_t *family = mnl_nlmsg_get_payload(h);
+
+	return bus == NM_ROUTE && !w->asked->any_af && mnl_nlmsg_get_payload_len(h) &&
+	       *family != w->asked->af;
+}
+
 static void take_answer(struct view *w, enum nm_bus bus, const struct nlmsghdr *h)
 {
 	if (!w->asked || w->done)
@@ -222,7 +239,7 @@ static void take_answer(struct view *w, enum nm_bus bus, const struct nlmsghdr *
 			memcpy(&err, mnl_nlmsg_get_payload(h), sizeof(err));
 		w->answer = err < 0 ? err : 0;
 		w->done = true;
-	} else if (h->nlmsg_type >= NLMSG_MIN_TYPE) {
+	} else if (h->nlmsg_type >= NLMSG_MIN_TYPE && !foreign(w, bus, h)) {
 		deliver(w, bus, h, false);
 	}
 }
@@ -281,14 +298,37 @@ static ssize_t receive(struct view *w, enum nm_bus bus, bool event, int flags)
 	return n;
 }
 
+static void distrust_all(struct view *w, enum nm_bus bus)
+{
+	for (size_t i = 0; i < w->pub.plugin->nsource; i++)
+		if (w->pub.plugin->source[i].kept && nm_bus_of(&w->pub.plugin->source[i]) == bus)
+			w->src[i].dirty = true;
+}
+
+static void events_lost(struct view *w, enum nm_bus bus)
+{
+	w->pub.cost.lost++;
+	distrust_all(w, bus);
+}
+
 /*
  * FDB, MDB and rule dumps miss and repeat entries when the set changes meanwhile,
- * and are not flagged: whoever changed something has sent an event.
+ * and are not flagged: whoever changed something has sent an event.  That events
+ * were lost is said once, also to who only looks.
  */
-static bool events_wait(const struct view *w, enum nm_bus bus)
+static bool events_wait(struct view *w, enum nm_bus bus)
 {
-	return w->bus[bus].listen && recv(mnl_socket_get_fd(w->bus[bus].listen), NULL, 0,
-					  MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT) > 0;
+	bool lost;
+
+	if (!w->bus[bus].listen)
+		return false;
+	if (recv(mnl_socket_get_fd(w->bus[bus].listen), NULL, 0,
+		 MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT) > 0)
+		return true;
+	lost = errno == ENOBUFS;
+	if (lost)
+		events_lost(w, bus);
+	return lost;
 }
 
 /*
@@ -321,9 +361,12 @@ static int read_answer(struct view *w, enum nm_bus bus)
 static int ask(struct view *w, const struct nm_source *s, const void *key)
 {
 	enum nm_bus bus = nm_bus_of(s);
-	struct nlmsghdr *h = mnl_nlmsg_put_header(w->buf);
+	struct nlmsghdr *h;
 	uint8_t *hdr;
 
+	if (bus == NM_FILE)
+		return nm_file_read(w, s);
+	h = mnl_nlmsg_put_header(w->buf);
 	h->nlmsg_type = bus == NM_GENERIC ? state_of(w, s)->family : s->get;
 	h->nlmsg_flags = NLM_F_REQUEST | (key ? NLM_F_ACK : NLM_F_DUMP);
 	h->nlmsg_seq = w->seq + 1 ? w->seq + 1 : 1;
@@ -354,37 +397,6 @@ int nm_ask(struct nm_view *v, const struct nm_source *s, const void *key)
 	return state_of(w, s)->error ? state_of(w, s)->error : ask(w, s, key);
 }
 
-static int dump(struct view *w, const struct nm_source *s, int tries)
-{
-	int err;
-
-	do
-		err = ask(w, s, NULL);
-	while ((err == -EINTR || err == -EMSGSIZE) && --tries > 0);
-	return err;
-}
-
-int nm_dump(struct nm_view *v, size_t i)
-{
-	struct view *w = view_of(v);
-
-	return w->src[i].error ? w->src[i].error : dump(w, &v->plugin->source[i], 1);
-}
-
-void nm_distrust(struct nm_view *v, const struct nm_source *s)
-{
-	state_of(view_of(v), s)->dirty = true;
-}
-
-/* ---- events ----------------------------------------------------------------------- */
-
-static void distrust_all(struct view *w, enum nm_bus bus)
-{
-	for (size_t i = 0; i < w->pub.plugin->nsource; i++)
-		if (w->pub.plugin->source[i].kept && nm_bus_of(&w->pub.plugin->source[i]) == bus)
-			w->src[i].dirty = true;
-}
-
 /*
  * What was lost is dumped again, but only after everything that still waits was
  * delivered: an older event must not follow the newer dump.
@@ -401,8 +413,7 @@ static int drain(struct view *w)
 			if (n >= 0) {
 				nm_take(w, bus, w->buf, (size_t)n, true);
 			} else if (n == -ENOBUFS || n == -EMSGSIZE) {
-				w->pub.cost.lost++;
-				distrust_all(w, bus);
+				events_lost(w, bus);
 				err = -ENOBUFS;
 			} else if (n != -EAGAIN) {
 				return (int)n;
@@ -411,6 +422,32 @@ static int drain(struct view *w)
 	}
 	return err;
 }
+
+static int dump(struct view *w, const struct nm_source *s, int tries)
+{
+	int err;
+
+	while (((err = ask(w, s, NULL)) == -EINTR || err == -EMSGSIZE) && --tries > 0)
+		if (s->torn) /* or the event that tore this one would tear the next */
+			drain(w);
+	return err;
+}
+
+int nm_dump(struct nm_view *v, size_t i)
+{
+	struct view *w = view_of(v);
+
+	return w->src[i].error ? w->src[i].error : dump(w, &v->plugin->source[i], 1);
+}
+
+void nm_distrust(struct nm_view *v, const struct nm_source *s)
+{
+	state_of(view_of(v), s)->dirty = true;
+	if (!s->family) /* the module that answers may have been loaded meanwhile */
+		state_of(view_of(v), s)->error = 0;
+}
+
+/* ---- events ----------------------------------------------------------------------- */
 
 int nm_events(struct nm_view *v)
 {
@@ -440,9 +477,32 @@ static int dump_or_do_without(struct view *w, const struct nm_source *s)
 	struct nm_srcstate *st = state_of(w, s);
 	int err = st->error ? st->error : dump(w, s, DUMP_TRIES);
 
-	if (err == -EOPNOTSUPP || err == -EPERM || err == -ENOENT)
+	if (err == -EOPNOTSUPP || err == -EAFNOSUPPORT || err == -EPERM || err == -ENOENT)
 		st->error = err;
 	return err && err != -EINTR && err == st->error && s->without ? 0 : err;
+}
+
+/*
+ * Where the set changes all the time no dump of a torn source is ever known to
+ * be whole: what it had counts, the readings that follow try again, and the
+ * kernel's lock is held by us for a hundredth of the time at most.
+ */
+static int dump_torn(struct view *w, const struct nm_source *s)
+{
+	uint64_t start = nm_clock(CLOCK_MONOTONIC), end;
+	int err;
+
+	if (start < state_of(w, s)->rest)
+		return 0;
+	err = dump_or_do_without(w, s);
+	end = nm_clock(CLOCK_MONOTONIC);
+	state_of(w, s)->rest = end + 99 * (end - start);
+	return err == -EINTR ? 0 : err;
+}
+
+static bool wanted(const struct view *w, const struct nm_source *s)
+{
+	return !s->wanted || s->wanted(w->pub.config);
 }
 
 int nm_sync(struct nm_view *v)
@@ -454,9 +514,9 @@ int nm_sync(struct nm_view *v)
 		const struct nm_source *s = &v->plugin->source[i];
 		int e;
 
-		if (!s->kept || !w->src[i].dirty || w->src[i].error)
+		if (!s->kept || !w->src[i].dirty || w->src[i].error || !wanted(w, s))
 			continue;
-		e = dump_or_do_without(w, s);
+		e = s->torn ? dump_torn(w, s) : dump_or_do_without(w, s);
 		drain(w); /* what happened meanwhile */
 		if (e && e != -EINTR)
 			return e;
@@ -511,7 +571,8 @@ static int collect(struct view *w, struct nm_reading *r)
 	if (err && err != -EINTR)
 		return err;
 	for (size_t i = 0; i < v->plugin->nsource; i++) {
-		if (v->plugin->source[i].kept)
+		if (v->plugin->source[i].kept || v->plugin->source[i].passive ||
+		    !wanted(w, &v->plugin->source[i]))
 			continue;
 		err = dump_or_do_without(w, &v->plugin->source[i]);
 		if (err && err != -EINTR)
@@ -587,6 +648,8 @@ static int open_source(struct view *w, const struct nm_source *s)
 	uint32_t mcast = 0;
 	int err = 0;
 
+	if (s->file)
+		return nm_file_open(w, s);
 	if (s->family)
 		err = nm_genl_resolve(s->family, s->mcast, &st->family, &mcast);
 	if (!err)
@@ -637,7 +700,7 @@ int nm_open(struct nm_view **v, const struct nm_plugin *p, const void *config, c
 	if (!w->buf || !w->src || !w->pub.state || (netns && !w->pub.netns))
 		goto fail;
 	for (size_t i = 0; i < p->nsource; i++)
-		w->src[i].dirty = p->source[i].kept;
+		w->src[i] = (struct nm_srcstate){.dirty = p->source[i].kept, .fd = -1};
 	err = config && p->open ? p->open(&w->pub) : 0;
 	if (err)
 		goto fail;
@@ -669,6 +732,9 @@ void nm_close(struct nm_view *v)
 		if (w->bus[bus].listen)
 			mnl_socket_close(w->bus[bus].listen);
 	}
+	for (size_t i = 0; w->src && i < v->plugin->nsource; i++)
+		if (w->src[i].fd >= 0)
+			close(w->src[i].fd);
 	nm_notices_free(w);
 	nm_map_free(&w->names);
 	free((char *)(uintptr_t)v->netns);

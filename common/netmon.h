@@ -53,13 +53,16 @@ enum nm_kind {
 	NM_BITS,    /* .names, one bit each */
 	NM_IFINDEX, /* of the same namespace: printed with the interface's name */
 	NM_LLADDR,
-	NM_ADDR, /* IPv4 or IPv6 by length */
+	NM_ADDR,  /* IPv4 or IPv6 by length */
+	NM_GROUP, /* 16 bytes, and the ethertype that tells what they are: struct br_mdb_entry */
 	NM_HEX,
 	NM_ARRAY_OF, /* elements of .len bytes, the i-th named by .names of i + .by, or not named */
 	NM_STRUCT,   /* .table with a size; attributes may follow the struct */
 	NM_NEST,     /* .table */
-	NM_LIST,     /* a nest in which every child is an element like .table's first row */
-	NM_CHOICE,   /* a nest by one of .cases: the string in the sibling attribute .by */
+	NM_STRUCTS, /* structs of .table one behind another; .by: the first 16 bits are the length */
+	NM_VIA,     /* 16 bits of address family, then an address */
+	NM_LIST,    /* a nest in which every child is an element like .table's first row */
+	NM_CHOICE,  /* a nest by one of .cases: the string in the sibling attribute .by */
 };
 
 struct nm_table;
@@ -109,6 +112,8 @@ struct nm_table {
 /* Of messages that more than one plugin reads (linux/if_link.h). */
 extern const struct nm_table nm_link_table;    /* RTM_NEWLINK */
 extern const struct nm_table nm_stats64_table; /* struct rtnl_link_stats64 */
+extern const struct nm_table nm_port_table;    /* of a bridge: IFLA_BRPORT_* */
+extern const struct nm_table nm_inet6_table;   /* IFLA_PROTINFO of AF_INET6 */
 
 /* A source of links: for nm_ifname(), where a plugin needs no more of them than that. */
 #define NM_LINK_NAMES                                                                              \
@@ -126,6 +131,7 @@ struct nm_reading;
 struct nm_source {
 	const char *what;    /* the array in JSON output */
 	const char *family;  /* generic netlink family; NULL: rtnetlink */
+	const char *file;    /* or a text below /proc/thread-self: "net/snmp"; not kept */
 	uint16_t get, add;   /* message types, or generic netlink commands: request, answer */
 	uint16_t del, ntf;   /* deleted; notification with another number than the answer's */
 	uint8_t af;          /* address family asked for */
@@ -133,12 +139,14 @@ struct nm_source {
 	bool kept;           /* dumped at start, after a loss and as an audit; events do the rest */
 	bool torn;           /* a dump misses entries that did not change, if others do meanwhile */
 	bool aid;            /* asked for what it tells of the other sources; not printed */
+	bool passive;        /* never dumped: listened to, or asked by nm_ask(); not printed */
 	uint8_t group[3];    /* rtnetlink multicast groups, 0: none */
 	const char *mcast;   /* generic netlink multicast group */
 	const char *without; /* what is absent where the kernel lacks this; NULL: everything */
-	const struct nm_table *table;
+	const struct nm_table *table; /* of a file: names of its columns, if lines have such */
 	/* Adds to a request; key NULL: a dump, else what nm_ask() was given.  Optional. */
 	void (*ask)(const struct nm_view *v, struct nlmsghdr *nlh, const void *key);
+	bool (*wanted)(const void *config); /* false: not read for the values.  Optional. */
 };
 
 #define NM_ATTR_MAX 127
@@ -150,6 +158,8 @@ struct nm_msg {
 	const struct nlattr *const *attr; /* [type], NULL: absent; up to the table's last row */
 	bool event;                       /* told by the kernel, not asked for */
 	bool gone;                        /* the object was deleted */
+	const char *text;                 /* of a file instead of hdr and attr; ends with a 0 */
+	size_t text_len;
 };
 
 /* Getters never read past the attribute; an absent one gives 0, NULL or nothing. */
@@ -159,6 +169,9 @@ size_t nm_bytes(const struct nlattr *a, void *to, size_t max); /* copied length 
 const struct nlattr *nm_in(const struct nlattr *nest, uint16_t type); /* first of a type */
 /* for (c = nm_child(nest, NULL); c; c = nm_child(nest, c)) */
 const struct nlattr *nm_child(const struct nlattr *nest, const struct nlattr *last);
+
+/* The next word of a line of m->text, moving *s behind it; NULL: the line has no more. */
+const char *nm_word(const char **s, size_t *len);
 
 /* ---- choosing by name ----------------------------------------------------- */
 
@@ -200,22 +213,35 @@ struct nm_setting { /* one line of an option that has a name and a number: Speed
 	struct nm_setting *next;
 };
 
+struct nm_pair {    /* one line of an option that has a text and perhaps a name before it */
+	char *name; /* the text itself where none was given */
+	char *text;
+	struct nm_pair *next; /* in the order in which they were written */
+};
+
 struct nm_option { /* one line of a <Plugin> block */
 	const char *key;
 	enum nm_option_type {
 		NM_OPT_BOOL,   /* bool */
 		NM_OPT_NUMBER, /* double, from .min to .max */
 		NM_OPT_PLUGIN, /* char *: a collectd plugin whose name is used while it is not loaded */
+		NM_OPT_PATH,    /* char *: a file, absolute */
 		NM_OPT_SELECT,  /* struct nm_select: adds patterns */
 		NM_OPT_WORD,    /* unsigned: one value of .words */
 		NM_OPT_WORDS,   /* unsigned: some bits of .words, or "all" or "none" */
 		NM_OPT_SETTING, /* struct nm_setting *: adds one; number from .min to .max */
+		NM_OPT_LIST, /* struct nm_setting *: adds names that .accept takes; .form tells which */
+		NM_OPT_PAIR, /* struct nm_pair *: adds one whose text .check takes */
 	} type;
 	size_t off; /* in the plugin's configuration */
 	double min, max;
 	const struct nm_names *words;
+	/* NM_OPT_PAIR: -EINVAL and in why the end of the sentence "the value X ...". */
+	int (*check)(const char *text, char *why, size_t size);
 	const char *def;  /* the default in words, where the type cannot say it */
 	const char *help; /* sentences for the manual page */
+	const char *form; /* of a NM_OPT_LIST: what one name is */
+	bool (*accept)(const char *name);
 };
 
 struct nm_arg { /* one argument as a host's parser understood it */

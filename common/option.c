@@ -56,6 +56,13 @@ int nm_config_new(const struct nm_plugin *p, void **config)
 	return 0;
 }
 
+static void free_pair(struct nm_pair *p)
+{
+	free(p->name);
+	free(p->text);
+	free(p);
+}
+
 void nm_config_free(const struct nm_plugin *p, void *config)
 {
 	const struct nm_option *o;
@@ -65,15 +72,22 @@ void nm_config_free(const struct nm_plugin *p, void *config)
 
 		if (o->type == NM_OPT_SELECT) {
 			nm_select_free(to);
-		} else if (o->type == NM_OPT_PLUGIN) {
+		} else if (o->type == NM_OPT_PLUGIN || o->type == NM_OPT_PATH) {
 			free(*(char **)to);
-		} else if (o->type == NM_OPT_SETTING) {
+		} else if (o->type == NM_OPT_SETTING || o->type == NM_OPT_LIST) {
 			struct nm_setting *s = *(struct nm_setting **)to, *next;
 
 			for (; s; s = next) {
 				next = s->next;
 				free(s->name);
 				free(s);
+			}
+		} else if (o->type == NM_OPT_PAIR) {
+			struct nm_pair *s = *(struct nm_pair **)to, *next;
+
+			for (; s; s = next) {
+				next = s->next;
+				free_pair(s);
 			}
 		}
 	}
@@ -106,6 +120,9 @@ void nm_option_form(const struct nm_option *o, char *buf, size_t size)
 	case NM_OPT_PLUGIN:
 		snprintf(buf, size, "\"PLUGIN\"");
 		break;
+	case NM_OPT_PATH:
+		snprintf(buf, size, "\"/PATH\"");
+		break;
 	case NM_OPT_SELECT:
 		snprintf(buf, size, "\"NAME\"|\"/REGEX/\" ...");
 		break;
@@ -119,6 +136,12 @@ void nm_option_form(const struct nm_option *o, char *buf, size_t size)
 		break;
 	case NM_OPT_SETTING:
 		snprintf(buf, size, "\"NAME\" NUMBER");
+		break;
+	case NM_OPT_PAIR:
+		snprintf(buf, size, "[\"NAME\"] \"TEXT\"");
+		break;
+	case NM_OPT_LIST:
+		snprintf(buf, size, "\"%s\" ...", o->form);
 		break;
 	}
 }
@@ -212,18 +235,10 @@ static int set_word(const struct nm_option *o, unsigned *to, const struct nm_arg
 	return -EINVAL;
 }
 
-static int set_plugin(char **to, const struct nm_arg *arg, char *why, size_t size)
+static int set_copy(char **to, const char *s)
 {
-	char *copy;
+	char *copy = strdup(s);
 
-	if (arg->type != NM_ARG_STRING || !*arg->string)
-		return -EINVAL;
-	/* collectd divides an identifier by them */
-	if (strpbrk(arg->string, "-/")) {
-		snprintf(why, size, "is no name of a plugin, for it has a \"-\" or \"/\"");
-		return -EINVAL;
-	}
-	copy = strdup(arg->string);
 	if (!copy)
 		return -ENOMEM;
 	free(*to);
@@ -231,22 +246,71 @@ static int set_plugin(char **to, const struct nm_arg *arg, char *why, size_t siz
 	return 0;
 }
 
-static int set_setting(struct nm_setting **list, const struct nm_arg *arg)
+static int set_plugin(char **to, const struct nm_arg *arg, char *why, size_t size)
+{
+	if (arg->type != NM_ARG_STRING || !*arg->string)
+		return -EINVAL;
+	/* collectd divides an identifier by them */
+	if (strpbrk(arg->string, "-/")) {
+		snprintf(why, size, "is no name of a plugin, for it has a \"-\" or \"/\"");
+		return -EINVAL;
+	}
+	return set_copy(to, arg->string);
+}
+
+static int set_path(char **to, const struct nm_arg *arg, char *why, size_t size)
+{
+	if (arg->type != NM_ARG_STRING)
+		return -EINVAL;
+	/* the daemon's working directory is not the user's; suffixes and a namespace may follow */
+	if (*arg->string != '/' || strlen(arg->string) > PATH_MAX - NAME_MAX - 32) {
+		snprintf(why, size, "is no path that starts with a \"/\", or it is too long");
+		return -EINVAL;
+	}
+	return set_copy(to, arg->string);
+}
+
+static int set_setting(struct nm_setting **list, const char *name, double value)
 {
 	struct nm_setting *s;
 
-	for (s = *list; s && strcmp(s->name, arg[0].string); s = s->next)
+	for (s = *list; s && strcmp(s->name, name); s = s->next)
 		;
 	if (!s) {
 		s = calloc(1, sizeof(*s));
-		if (!s || !(s->name = strdup(arg[0].string))) {
+		if (!s || !(s->name = strdup(name))) {
 			free(s);
 			return -ENOMEM;
 		}
 		s->next = *list;
 		*list = s;
 	}
-	s->value = arg[1].number;
+	s->value = value;
+	return 0;
+}
+
+static int set_pair(const struct nm_option *o, struct nm_pair **list, const struct nm_arg *arg,
+		    size_t n, size_t *bad, char *why, size_t size)
+{
+	struct nm_pair *p;
+	int err;
+
+	for (*bad = 0; *bad < n; ++*bad)
+		if (arg[*bad].type != NM_ARG_STRING || !*arg[*bad].string)
+			return -EINVAL;
+	*bad = n - 1;
+	err = o->check ? o->check(arg[n - 1].string, why, size) : 0;
+	if (err)
+		return err;
+	p = calloc(1, sizeof(*p));
+	if (!p || !(p->name = strdup(arg[0].string)) || !(p->text = strdup(arg[n - 1].string))) {
+		if (p)
+			free_pair(p);
+		return -ENOMEM;
+	}
+	while (*list)
+		list = &(*list)->next;
+	*list = p;
 	return 0;
 }
 
@@ -254,11 +318,13 @@ static int set_setting(struct nm_setting **list, const struct nm_arg *arg)
 static int set(const struct nm_option *o, void *to, const struct nm_arg *arg, size_t n, size_t *bad,
 	       char *why, size_t size)
 {
-	bool many = o->type == NM_OPT_SELECT || o->type == NM_OPT_WORDS;
+	bool many = o->type == NM_OPT_SELECT || o->type == NM_OPT_WORDS || o->type == NM_OPT_LIST;
+	size_t least = o->type == NM_OPT_SETTING ? 2 : 1;
+	size_t most = many ? n : o->type == NM_OPT_PAIR ? 2 : least;
 	int err = 0;
 
 	*bad = 0;
-	if (!n || (!many && n != (o->type == NM_OPT_SETTING ? 2 : 1))) {
+	if (n < least || n > most) {
 		*bad = n;
 		return -EINVAL;
 	}
@@ -275,6 +341,8 @@ static int set(const struct nm_option *o, void *to, const struct nm_arg *arg, si
 		return 0;
 	case NM_OPT_PLUGIN:
 		return set_plugin(to, arg, why, size);
+	case NM_OPT_PATH:
+		return set_path(to, arg, why, size);
 	case NM_OPT_SELECT:
 		for (; !err && *bad < n; ++*bad)
 			err = arg[*bad].type != NM_ARG_STRING ?
@@ -290,7 +358,17 @@ static int set(const struct nm_option *o, void *to, const struct nm_arg *arg, si
 		if (arg[0].type != NM_ARG_STRING || !*arg[0].string)
 			return -EINVAL;
 		*bad = 1;
-		return number_ok(o, &arg[1]) ? set_setting(to, arg) : -EINVAL;
+		return number_ok(o, &arg[1]) ? set_setting(to, arg->string, arg[1].number) :
+					       -EINVAL;
+	case NM_OPT_PAIR:
+		return set_pair(o, to, arg, n, bad, why, size);
+	case NM_OPT_LIST:
+		for (; !err && *bad < n; ++*bad)
+			err = arg[*bad].type == NM_ARG_STRING && o->accept(arg[*bad].string) ?
+				      set_setting(to, arg[*bad].string, 0) :
+				      -EINVAL;
+		--*bad;
+		return err;
 	}
 	return -EINVAL;
 }

@@ -38,6 +38,13 @@ struct cooked {
 	uint16_t protocol;
 };
 
+/* A file of /proc is one message that carries its name and its text. */
+static const uint16_t protocols[] = {
+	[NM_ROUTE] = NETLINK_ROUTE,
+	[NM_GENERIC] = NETLINK_GENERIC,
+	[NM_FILE] = NETLINK_USERSOCK,
+};
+
 /* ---- writing --------------------------------------------------------------------- */
 
 void nm_record_packet(struct view *w, enum nm_bus bus, enum nm_direction dir, const void *buf,
@@ -52,7 +59,7 @@ void nm_record_packet(struct view *w, enum nm_bus bus, enum nm_direction dir, co
 	struct cooked c = {
 		.direction = htons((uint16_t)dir),
 		.arphrd = htons(ARPHRD_NETLINK),
-		.protocol = htons(bus == NM_GENERIC ? NETLINK_GENERIC : NETLINK_ROUTE),
+		.protocol = htons(protocols[bus]),
 	};
 
 	p.len = p.caplen;
@@ -145,11 +152,17 @@ static void replay_request(struct view *w, enum nm_bus bus, const struct nlmsghd
 /* true: a reading ended here. */
 static bool replay_packet(struct view *w, const struct cooked *c, const void *buf, size_t len)
 {
-	enum nm_bus bus = ntohs(c->protocol) == NETLINK_GENERIC ? NM_GENERIC : NM_ROUTE;
 	const struct nlmsghdr *h = nm_msg_first(buf, len);
+	enum nm_bus bus = 0;
 
-	if (!h || (ntohs(c->protocol) != NETLINK_GENERIC && ntohs(c->protocol) != NETLINK_ROUTE))
+	while (bus < NM_COUNT(protocols) && ntohs(c->protocol) != protocols[bus])
+		bus++;
+	if (!h || bus == NM_COUNT(protocols))
 		return false;
+	if (bus == NM_FILE) {
+		nm_file_replay(w, h);
+		return false;
+	}
 	if (ntohs(c->direction) == NM_REQUEST) {
 		if (h->nlmsg_type == NLMSG_NOOP)
 			return true;

@@ -8,6 +8,7 @@
 #define UAPI_H
 #include <linux/ethtool.h>
 #include <linux/ethtool_netlink.h>
+#include <linux/fib_rules.h>
 #include <linux/genetlink.h>
 #include <linux/icmpv6.h>
 #include <linux/if.h>
@@ -17,11 +18,17 @@
 #include <linux/if_link.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/neighbour.h>
+#include <linux/netconf.h>
+#include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include <linux/snmp.h>
 #include <sys/socket.h>
 #ifndef NM_HEADERS_ONLY
 #include "have.h"
+#include "uapi/fib_rules.h"
 #include "uapi/if_link.h"
+#include "uapi/neighbour.h"
+#include "uapi/nexthop.h"
 #endif
 #endif

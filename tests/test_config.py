@@ -229,6 +229,7 @@ def test_the_example_loads_as_it_is_and_with_every_option(t):
     t.collectd(ns=ns, more=f'PluginDir "{t.build.dir}"\n{example}').ready("eth0").stop()
 
     every = re.sub("^#\t", "\t", example, flags=re.MULTILINE)
+    every = every.replace("/var/lib/collectd", str(t.dir))
     assert every.count("\n\tPluginName ") == 1, "the options were not found"
     daemon = t.collectd(ns=ns, more=f'PluginDir "{t.build.dir}"\n{every}',
                         expect_log=["nothing is named"])
