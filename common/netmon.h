@@ -244,6 +244,11 @@ struct nm_option { /* one line of a <Plugin> block */
 	bool (*accept)(const char *name);
 };
 
+#define NM_OPTION(config, key_, type_, member, ...)                                                \
+	{                                                                                          \
+		.key = key_, .type = type_, .off = offsetof(struct config, member), ##__VA_ARGS__  \
+	}
+
 struct nm_arg { /* one argument as a host's parser understood it */
 	enum { NM_ARG_STRING, NM_ARG_NUMBER, NM_ARG_BOOL } type;
 	union {
@@ -427,6 +432,8 @@ struct nm_notice {
 /* A notice to be completed by the caller; NULL: no memory or too many wait (counted). */
 struct nm_notice *nm_notify(struct nm_view *v, enum nm_severity severity, const char *what,
 			    const char *instance);
+/* The sentence, and what stands beside it.  n may be NULL. */
+void nm_say(struct nm_notice *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void nm_meta(struct nm_notice *n, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The host takes the oldest notice and frees it with free(). */

@@ -8,35 +8,36 @@
 
 #include "netmon.h"
 
-#define OPT(key_, type_, member, ...)                                                              \
-	{                                                                                          \
-		.key = key_, .type = type_, .off = offsetof(struct nm_config, member),             \
-		##__VA_ARGS__                                                                      \
-	}
-
 /* What every plugin understands. */
 static const struct nm_option every[] = {
-	OPT("Namespace", NM_OPT_SELECT, netns, .def = "\".\"",
-	    .help = "Network namespaces to read: names below /run/netns or regular expressions; "
-		    "\".\" is collectd's own. They are followed as they appear and vanish. "
-		    "Instances in another namespace are named like eth0@blue. Entering one needs "
-		    "CAP_SYS_ADMIN. Without this option only collectd's own is read."),
-	OPT("NamespaceIgnoreSelected", NM_OPT_BOOL, netns.invert,
-	    .help = "Read all namespaces, collectd's own among them, but those of Namespace."),
-	OPT("SlowInterval", NM_OPT_NUMBER, slow_interval, .max = 86400,
-	    .def = "6 times the interval",
-	    .help = "Seconds between two values of what seldom changes. A change is sent with the "
-		    "next reading."),
-	OPT("AuditInterval", NM_OPT_NUMBER, audit_interval, .max = 604800,
-	    .help = "Seconds after which what is kept by events is read again as a whole, for "
-		    "the few changes that the kernel does not tell. 0 is never."),
-	OPT("ReceiveBuffer", NM_OPT_NUMBER, receive_buffer, .min = 4096, .max = 1 << 30,
-	    .help = "Bytes of events that may wait; a link's event is charged 2,304. What does not "
-		    "fit is lost, counted and repaired by the next reading. More than "
-		    "net.core.rmem_max needs CAP_NET_ADMIN."),
-	OPT("ReportSelf", NM_OPT_BOOL, report_self,
-	    .help = "Report under the instance \"self\" what reading costs: seconds, messages, bytes, "
-		    "dumps, dumps that were interrupted, events and losses of events."),
+	NM_OPTION(
+		nm_config, "Namespace", NM_OPT_SELECT, netns, .def = "\".\"",
+		.help = "Network namespaces to read: names below /run/netns or regular expressions; "
+			"\".\" is collectd's own. They are followed as they appear and vanish. "
+			"Instances in another namespace are named like eth0@blue. Entering one needs "
+			"CAP_SYS_ADMIN. Without this option only collectd's own is read."),
+	NM_OPTION(
+		nm_config, "NamespaceIgnoreSelected", NM_OPT_BOOL, netns.invert,
+		.help = "Read all namespaces, collectd's own among them, but those of Namespace."),
+	NM_OPTION(
+		nm_config, "SlowInterval", NM_OPT_NUMBER, slow_interval, .max = 86400,
+		.def = "6 times the interval",
+		.help = "Seconds between two values of what seldom changes. A change is sent with the "
+			"next reading."),
+	NM_OPTION(
+		nm_config, "AuditInterval", NM_OPT_NUMBER, audit_interval, .max = 604800,
+		.help = "Seconds after which what is kept by events is read again as a whole, for "
+			"the few changes that the kernel does not tell. 0 is never."),
+	NM_OPTION(
+		nm_config, "ReceiveBuffer", NM_OPT_NUMBER, receive_buffer, .min = 4096,
+		.max = 1 << 30,
+		.help = "Bytes of events that may wait; a link's event is charged 2,304. What does not "
+			"fit is lost, counted and repaired by the next reading. More than "
+			"net.core.rmem_max needs CAP_NET_ADMIN."),
+	NM_OPTION(
+		nm_config, "ReportSelf", NM_OPT_BOOL, report_self,
+		.help = "Report under the instance \"self\" what reading costs: seconds, messages, bytes, "
+			"dumps, dumps that were interrupted, events and losses of events."),
 };
 
 const struct nm_option *nm_option(const struct nm_plugin *p, size_t i)

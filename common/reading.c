@@ -180,6 +180,17 @@ struct nm_notice *nm_notify(struct nm_view *v, enum nm_severity severity, const 
 	return n;
 }
 
+void nm_say(struct nm_notice *n, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!n)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(n->message, sizeof(n->message), fmt, ap);
+	va_end(ap);
+}
+
 void nm_meta(struct nm_notice *n, const char *key, const char *fmt, ...)
 {
 	va_list ap;

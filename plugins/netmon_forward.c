@@ -152,31 +152,31 @@ static const struct config defaults = {
 	.notify = FORWARDING | RP_FILTER | MC_FORWARDING,
 };
 
-#define OPT(key_, type_, member, ...)                                                              \
-	{                                                                                          \
-		.key = key_, .type = type_, .off = offsetof(struct config, member), ##__VA_ARGS__  \
-	}
 static const struct nm_option options[] = {
-	OPT("Value", NM_OPT_SELECT, values,
-	    .def = "what is received, delivered, forwarded and dropped",
-	    .help = "Counters of whole protocols to report: \"Ip:InReceives\" or POSIX extended "
-		    "regular expressions between slashes that match such names, not anchored; \"/./\" is "
-		    "all. May stand several times."),
-	OPT("IgnoreSelected", NM_OPT_BOOL, values.invert,
-	    .help = "Report all counters but those of Value."),
-	OPT("Interface", NM_OPT_SELECT, interfaces, .def = "all",
-	    .help = "Interfaces to report: names or POSIX extended regular expressions between "
-		    "slashes, not anchored. May stand several times. An empty list is all."),
-	OPT("InterfaceIgnoreSelected", NM_OPT_BOOL, interfaces.invert,
-	    .help = "Report all interfaces but those of Interface."),
-	OPT("Verbose", NM_OPT_BOOL, verbose,
-	    .help = "Report every IPv6 and ICMPv6 counter of each interface, and softnet by CPU."),
-	OPT("EstimateIPv4", NM_OPT_BOOL, estimate,
-	    .help = "Report for each interface its octets less those of IPv6. The kernel counts no "
-		    "IPv4 by interface: this is an upper bound, with link-layer headers, ARP and all "
-		    "other protocols in it."),
-	OPT("Notify", NM_OPT_WORDS, notify, .words = &notices,
-	    .help = "Which changes are told by a notification."),
+	NM_OPTION(
+		config, "Value", NM_OPT_SELECT, values,
+		.def = "what is received, delivered, forwarded and dropped",
+		.help = "Counters of whole protocols to report: \"Ip:InReceives\" or POSIX extended "
+			"regular expressions between slashes that match such names, not anchored; \"/./\" is "
+			"all. May stand several times."),
+	NM_OPTION(config, "IgnoreSelected", NM_OPT_BOOL, values.invert,
+		  .help = "Report all counters but those of Value."),
+	NM_OPTION(
+		config, "Interface", NM_OPT_SELECT, interfaces, .def = "all",
+		.help = "Interfaces to report: names or POSIX extended regular expressions between "
+			"slashes, not anchored. May stand several times. An empty list is all."),
+	NM_OPTION(config, "InterfaceIgnoreSelected", NM_OPT_BOOL, interfaces.invert,
+		  .help = "Report all interfaces but those of Interface."),
+	NM_OPTION(
+		config, "Verbose", NM_OPT_BOOL, verbose,
+		.help = "Report every IPv6 and ICMPv6 counter of each interface, and softnet by CPU."),
+	NM_OPTION(
+		config, "EstimateIPv4", NM_OPT_BOOL, estimate,
+		.help = "Report for each interface its octets less those of IPv6. The kernel counts no "
+			"IPv4 by interface: this is an upper bound, with link-layer headers, ARP and all "
+			"other protocols in it."),
+	NM_OPTION(config, "Notify", NM_OPT_WORDS, notify, .words = &notices,
+		  .help = "Which changes are told by a notification."),
 };
 
 /* Without Value: what a router's operator needs. */
@@ -552,12 +552,11 @@ static void tell(struct nm_view *v, const struct place *k, unsigned t, struct va
 	nm_meta(n, "new", "%s", new);
 	if (k->ifindex > 0)
 		nm_meta(n, "ifindex", "%d", k->ifindex);
-	snprintf(n->message, sizeof(n->message), "%s%s: %s %s was %s and is %s",
-		 k->ifindex > 0 ? "interface " : "",
-		 k->ifindex > 0                     ? name :
-		 k->ifindex == NETCONFA_IFINDEX_ALL ? "all interfaces" :
-						      "new interfaces",
-		 ip, toggles[t].words, old, new);
+	nm_say(n, "%s%s: %s %s was %s and is %s", k->ifindex > 0 ? "interface " : "",
+	       k->ifindex > 0                     ? name :
+	       k->ifindex == NETCONFA_IFINDEX_ALL ? "all interfaces" :
+						    "new interfaces",
+	       ip, toggles[t].words, old, new);
 }
 
 /* What all interfaces follow first. */

@@ -177,36 +177,40 @@ static const struct config defaults = {
 	.notify = STATE | SPEED | DUPLICATE | MASTER | XDP,
 };
 
-#define OPT(key_, type_, member, ...)                                                              \
-	{                                                                                          \
-		.key = key_, .type = type_, .off = offsetof(struct config, member), ##__VA_ARGS__  \
-	}
 static const struct nm_option options[] = {
-	OPT("Interface", NM_OPT_SELECT, interfaces, .def = "all",
-	    .help = "Interfaces to report: names or POSIX extended regular expressions between "
-		    "slashes, not anchored. May stand several times. An empty list is all."),
-	OPT("IgnoreSelected", NM_OPT_BOOL, interfaces.invert,
-	    .help = "Report all interfaces but those of Interface."),
-	OPT("Verbose", NM_OPT_BOOL, verbose,
-	    .help = "Report every cause of an error or drop, collisions and compressed packets too."),
-	OPT("ReportTotal", NM_OPT_BOOL, report_total,
-	    .help = "Report under the instance \"total\" the octets, packets, errors and drops of all "
-		    "reported interfaces together."),
-	OPT("ReportInactive", NM_OPT_BOOL, report_inactive,
-	    .help = "Report interfaces that have never moved a packet."),
-	OPT("IdleTimeout", NM_OPT_NUMBER, idle_timeout, .max = 86400,
-	    .help = "Seconds without a packet after which an interface that is up counts as idle."),
-	OPT("Speed", NM_OPT_SETTING, speed, .min = 1, .max = 1e15, .def = "what the driver says",
-	    .help = "The speed of an interface in bit/s, for its utilization: where the driver knows "
-		    "none, or where less was bought. May stand several times."),
-	OPT("Notify", NM_OPT_WORDS, notify, .words = &notices,
-	    .help = "Which changes are told by a notification."),
-	OPT("Label", NM_OPT_WORD, label, .words = &labels,
-	    .help = "What the plugin instance is made of. An interface without an alias or altname, "
-		    "or with one that another interface has too, is labelled with its name."),
-	OPT("PluginName", NM_OPT_PLUGIN, plugin_name, .def = "netmon_link",
-	    .help = "Send the values under the name of another plugin: \"interface\" for dashboards "
-		    "that know collectd's own. That plugin must not be loaded then."),
+	NM_OPTION(
+		config, "Interface", NM_OPT_SELECT, interfaces, .def = "all",
+		.help = "Interfaces to report: names or POSIX extended regular expressions between "
+			"slashes, not anchored. May stand several times. An empty list is all."),
+	NM_OPTION(config, "IgnoreSelected", NM_OPT_BOOL, interfaces.invert,
+		  .help = "Report all interfaces but those of Interface."),
+	NM_OPTION(
+		config, "Verbose", NM_OPT_BOOL, verbose,
+		.help = "Report every cause of an error or drop, collisions and compressed packets too."),
+	NM_OPTION(
+		config, "ReportTotal", NM_OPT_BOOL, report_total,
+		.help = "Report under the instance \"total\" the octets, packets, errors and drops of all "
+			"reported interfaces together."),
+	NM_OPTION(config, "ReportInactive", NM_OPT_BOOL, report_inactive,
+		  .help = "Report interfaces that have never moved a packet."),
+	NM_OPTION(
+		config, "IdleTimeout", NM_OPT_NUMBER, idle_timeout, .max = 86400,
+		.help = "Seconds without a packet after which an interface that is up counts as idle."),
+	NM_OPTION(
+		config, "Speed", NM_OPT_SETTING, speed, .min = 1, .max = 1e15,
+		.def = "what the driver says",
+		.help = "The speed of an interface in bit/s, for its utilization: where the driver knows "
+			"none, or where less was bought. May stand several times."),
+	NM_OPTION(config, "Notify", NM_OPT_WORDS, notify, .words = &notices,
+		  .help = "Which changes are told by a notification."),
+	NM_OPTION(
+		config, "Label", NM_OPT_WORD, label, .words = &labels,
+		.help = "What the plugin instance is made of. An interface without an alias or altname, "
+			"or with one that another interface has too, is labelled with its name."),
+	NM_OPTION(
+		config, "PluginName", NM_OPT_PLUGIN, plugin_name, .def = "netmon_link",
+		.help = "Send the values under the name of another plugin: \"interface\" for dashboards "
+			"that know collectd's own. That plugin must not be loaded then."),
 };
 
 /* ---- what is kept ----------------------------------------------------------------------- */
@@ -331,20 +335,13 @@ static struct nm_notice *tell(struct nm_view *v, const struct link *l, unsigned 
 	return n;
 }
 
-#define SAY(n, ...)                                                                                \
-	do {                                                                                       \
-		struct nm_notice *n_ = (n);                                                        \
-		if (n_)                                                                            \
-			snprintf(n_->message, sizeof(n_->message), __VA_ARGS__);                   \
-	} while (0)
-
 static void tell_down(struct nm_view *v, const struct link *l, const char *reason, const char *why)
 {
 	struct nm_notice *n = tell(v, l, STATE, NM_FAILURE, "up", "down");
 
 	if (n)
 		nm_meta(n, "reason", "%s", reason);
-	SAY(n, "interface %s is down: %s", l->label, why);
+	nm_say(n, "interface %s is down: %s", l->label, why);
 }
 
 /*
@@ -364,12 +361,12 @@ static void tell_state(struct nm_view *v, struct link *l, const struct attrs *wa
 		else
 			tell_down(v, l, "admin_down", "it was set down");
 	} else if (!was->up && l->a.up) {
-		SAY(tell(v, l, STATE, NM_OKAY, "down", "up"), "interface %s is up", l->label);
+		nm_say(tell(v, l, STATE, NM_OKAY, "down", "up"), "interface %s is up", l->label);
 	} else if (was->up && unseen && unseen < INT32_MAX) {
 		tell_down(v, l, "carrier", "it lost its carrier for a moment");
-		SAY(tell(v, l, STATE, NM_OKAY, "down", "up"),
-		    "interface %s is up again; it was down %u times since it was last looked at",
-		    l->label, unseen);
+		nm_say(tell(v, l, STATE, NM_OKAY, "down", "up"),
+		       "interface %s is up again; it was down %u times since it was last looked at",
+		       l->label, unseen);
 	}
 }
 
@@ -386,30 +383,30 @@ static void tell_changes(struct nm_view *v, struct link *l, const struct attrs *
 	char old[16], new[16];
 
 	if (strcmp(was->name, a->name))
-		SAY(tell(v, l, RENAME, NM_WARNING, was->name, a->name),
-		    "interface %s is named %s now", was->name, a->name);
+		nm_say(tell(v, l, RENAME, NM_WARNING, was->name, a->name),
+		       "interface %s is named %s now", was->name, a->name);
 	tell_state(v, l, was);
 	if (was->mtu != a->mtu) {
 		snprintf(old, sizeof(old), "%u", was->mtu);
 		snprintf(new, sizeof(new), "%u", a->mtu);
-		SAY(tell(v, l, MTU, NM_WARNING, old, new), "interface %s: the MTU was %s and is %s",
-		    l->label, old, new);
+		nm_say(tell(v, l, MTU, NM_WARNING, old, new),
+		       "interface %s: the MTU was %s and is %s", l->label, old, new);
 	}
 	if (!was->promiscuity != !a->promiscuity)
-		SAY(tell(v, l, PROMISCUOUS, a->promiscuity ? NM_WARNING : NM_OKAY,
-			 a->promiscuity ? "off" : "on", a->promiscuity ? "on" : "off"),
-		    "interface %s %s promiscuous mode", l->label,
-		    a->promiscuity ? "entered" : "left");
+		nm_say(tell(v, l, PROMISCUOUS, a->promiscuity ? NM_WARNING : NM_OKAY,
+			    a->promiscuity ? "off" : "on", a->promiscuity ? "on" : "off"),
+		       "interface %s %s promiscuous mode", l->label,
+		       a->promiscuity ? "entered" : "left");
 	if (was->master != a->master)
-		SAY(tell(v, l, MASTER, NM_WARNING, name_or_none(v, was->master),
-			 name_or_none(v, a->master)),
-		    "interface %s: the master was %s and is %s", l->label,
-		    name_or_none(v, was->master), name_or_none(v, a->master));
+		nm_say(tell(v, l, MASTER, NM_WARNING, name_or_none(v, was->master),
+			    name_or_none(v, a->master)),
+		       "interface %s: the master was %s and is %s", l->label,
+		       name_or_none(v, was->master), name_or_none(v, a->master));
 	if (was->xdp != a->xdp)
-		SAY(tell(v, l, XDP, a->xdp ? NM_OKAY : NM_WARNING, a->xdp ? "none" : "attached",
-			 a->xdp ? "attached" : "none"),
-		    "interface %s: an XDP program is %s", l->label,
-		    a->xdp ? "attached" : "attached no more");
+		nm_say(tell(v, l, XDP, a->xdp ? NM_OKAY : NM_WARNING, a->xdp ? "none" : "attached",
+			    a->xdp ? "attached" : "none"),
+		       "interface %s: an XDP program is %s", l->label,
+		       a->xdp ? "attached" : "attached no more");
 }
 
 /* ---- labels ------------------------------------------------------------------------------- */
@@ -585,7 +582,8 @@ static void remove_link(struct nm_view *v, struct link *l)
 
 	if (l->a.up || (l->down_at && v->now - l->down_at < JUST_NOW))
 		tell_down(v, l, "deleted", "it was deleted");
-	SAY(tell(v, l, DELETE, NM_WARNING, l->a.name, NULL), "interface %s was deleted", l->label);
+	nm_say(tell(v, l, DELETE, NM_WARNING, l->a.name, NULL), "interface %s was deleted",
+	       l->label);
 	give_up_label(v, l);
 	nm_map_del(&s->links, &l->ifindex);
 	free(l);
@@ -636,8 +634,8 @@ static int on_link(struct nm_view *v, const struct nm_msg *m)
 	}
 	err = take_label(v, l, m);
 	if (fresh)
-		SAY(tell(v, l, CREATE, NM_OKAY, NULL, l->a.name), "interface %s was created",
-		    l->label);
+		nm_say(tell(v, l, CREATE, NM_OKAY, NULL, l->a.name), "interface %s was created",
+		       l->label);
 	else
 		tell_changes(v, l, &was);
 	l->changed |= fresh || changed(&was, &l->a);
@@ -669,17 +667,17 @@ static void tell_address(struct nm_view *v, const struct address_key *k, const s
 		return;
 	address_text(k, text);
 	if (!was)
-		SAY(tell(v, l, ADDRESS, NM_OKAY, NULL, text), "interface %s: address %s was added",
-		    l->label, text);
+		nm_say(tell(v, l, ADDRESS, NM_OKAY, NULL, text),
+		       "interface %s: address %s was added", l->label, text);
 	if (!is)
-		SAY(tell(v, l, ADDRESS, NM_WARNING, text, NULL),
-		    "interface %s: address %s was removed", l->label, text);
+		nm_say(tell(v, l, ADDRESS, NM_WARNING, text, NULL),
+		       "interface %s: address %s was removed", l->label, text);
 	if (fails && !failed)
-		SAY(tell(v, l, DUPLICATE, NM_FAILURE, NULL, text),
-		    "interface %s: address %s is not used, another host has it", l->label, text);
+		nm_say(tell(v, l, DUPLICATE, NM_FAILURE, NULL, text),
+		       "interface %s: address %s is not used, another host has it", l->label, text);
 	if (failed && !fails)
-		SAY(tell(v, l, DUPLICATE, NM_OKAY, text, NULL),
-		    "interface %s: address %s is a duplicate no more", l->label, text);
+		nm_say(tell(v, l, DUPLICATE, NM_OKAY, text, NULL),
+		       "interface %s: address %s is a duplicate no more", l->label, text);
 }
 
 static int on_address(struct nm_view *v, const struct nm_msg *m)
@@ -759,9 +757,9 @@ static void set_speed(struct nm_view *v, struct link *l, double speed, int duple
 
 		snprintf(old, sizeof(old), "%.0f", l->speed_told);
 		snprintf(new, sizeof(new), "%.0f", speed);
-		SAY(tell(v, l, SPEED, less ? NM_WARNING : NM_OKAY, old, new),
-		    "interface %s: the speed %s from %.15g to %.15g Mbit/s", l->label,
-		    less ? "dropped" : "rose", l->speed_told / 1e6, speed / 1e6);
+		nm_say(tell(v, l, SPEED, less ? NM_WARNING : NM_OKAY, old, new),
+		       "interface %s: the speed %s from %.15g to %.15g Mbit/s", l->label,
+		       less ? "dropped" : "rose", l->speed_told / 1e6, speed / 1e6);
 	}
 	l->speed_told = speed;
 }

@@ -262,27 +262,26 @@ static const struct config defaults = {
 	.notify = QUERIER | SNOOPING | LIMIT,
 };
 
-#define OPT(key_, type_, member, ...)                                                              \
-	{                                                                                          \
-		.key = key_, .type = type_, .off = offsetof(struct config, member), ##__VA_ARGS__  \
-	}
 static const struct nm_option options[] = {
-	OPT("Bridge", NM_OPT_SELECT, bridges, .def = "all",
-	    .help = "Bridges to report, with their ports: names or POSIX extended regular expressions "
-		    "between slashes, not anchored. May stand several times. An empty list is all."),
-	OPT("IgnoreSelected", NM_OPT_BOOL, bridges.invert,
-	    .help = "Report all bridges but those of Bridge."),
-	OPT("Port", NM_OPT_SELECT, ports, .def = "all",
-	    .help = "Ports of these bridges to report, in the same way. A bridge's own values count "
-		    "all of its ports whatever stands here."),
-	OPT("PortIgnoreSelected", NM_OPT_BOOL, ports.invert,
-	    .help = "Report all ports but those of Port."),
-	OPT("CollectVlans", NM_OPT_WORD, vlans, .words = &details,
-	    .help = "Groups and entries of each VLAN: not, of a bridge, or of each port too."),
-	OPT("Verbose", NM_OPT_BOOL, verbose,
-	    .help = "Report IGMP and MLD packets by version of the protocol too."),
-	OPT("Notify", NM_OPT_WORDS, notify, .words = &notices,
-	    .help = "Which changes are told by a notification."),
+	NM_OPTION(
+		config, "Bridge", NM_OPT_SELECT, bridges, .def = "all",
+		.help = "Bridges to report, with their ports: names or POSIX extended regular expressions "
+			"between slashes, not anchored. May stand several times. An empty list is all."),
+	NM_OPTION(config, "IgnoreSelected", NM_OPT_BOOL, bridges.invert,
+		  .help = "Report all bridges but those of Bridge."),
+	NM_OPTION(
+		config, "Port", NM_OPT_SELECT, ports, .def = "all",
+		.help = "Ports of these bridges to report, in the same way. A bridge's own values count "
+			"all of its ports whatever stands here."),
+	NM_OPTION(config, "PortIgnoreSelected", NM_OPT_BOOL, ports.invert,
+		  .help = "Report all ports but those of Port."),
+	NM_OPTION(
+		config, "CollectVlans", NM_OPT_WORD, vlans, .words = &details,
+		.help = "Groups and entries of each VLAN: not, of a bridge, or of each port too."),
+	NM_OPTION(config, "Verbose", NM_OPT_BOOL, verbose,
+		  .help = "Report IGMP and MLD packets by version of the protocol too."),
+	NM_OPTION(config, "Notify", NM_OPT_WORDS, notify, .words = &notices,
+		  .help = "Which changes are told by a notification."),
 };
 
 /* ---- what is kept ----------------------------------------------------------------------- */
@@ -473,13 +472,6 @@ static struct nm_notice *tell(struct nm_view *v, const struct device *d, uint32_
 	return n;
 }
 
-#define SAY(n, ...)                                                                                \
-	do {                                                                                       \
-		struct nm_notice *n_ = (n);                                                        \
-		if (n_)                                                                            \
-			snprintf(n_->message, sizeof(n_->message), __VA_ARGS__);                   \
-	} while (0)
-
 #define TEXT INET6_ADDRSTRLEN
 
 static const char *querier_text(const struct querier *q, int family, const char *own,
@@ -531,9 +523,10 @@ static void tell_querier(struct nm_view *v, const struct bridge *b, uint32_t ifi
 		nm_meta(n, "reason", "%s", was->who == OWN ? "disabled" : "timeout");
 	else if (is->who == OTHER && nm_ifname(v, is->port))
 		nm_meta(n, "port", "%s", nm_ifname(v, is->port));
-	SAY(n, "bridge %s: the %s querier was %s and is %s%s", b->dev.name, versions[family],
-	    querier_text(was, family, b->dev.name, old), querier_text(is, family, b->dev.name, new),
-	    is->who == NOBODY ? ": multicast groups will age out" : "");
+	nm_say(n, "bridge %s: the %s querier was %s and is %s%s", b->dev.name, versions[family],
+	       querier_text(was, family, b->dev.name, old),
+	       querier_text(is, family, b->dev.name, new),
+	       is->who == NOBODY ? ": multicast groups will age out" : "");
 }
 
 static void tell_snooping(struct nm_view *v, const struct bridge *b, uint32_t ifindex)
@@ -548,8 +541,9 @@ static void tell_snooping(struct nm_view *v, const struct bridge *b, uint32_t if
 		n->severity = NM_FAILURE;
 		nm_meta(n, "reason", "limit");
 	}
-	SAY(n, "bridge %s: multicast snooping is %s%s", b->dev.name, b->snooping ? "on" : "off",
-	    limit ? "; the kernel does that when there are more groups than mcast_hash_max" : "");
+	nm_say(n, "bridge %s: multicast snooping is %s%s", b->dev.name, b->snooping ? "on" : "off",
+	       limit ? "; the kernel does that when there are more groups than mcast_hash_max" :
+		       "");
 }
 
 /* Full and not full any more. */
@@ -564,10 +558,10 @@ static void tell_limit(struct nm_view *v, const struct device *d, uint32_t ifind
 		return;
 	snprintf(old, sizeof(old), "%u", limit);
 	snprintf(new, sizeof(new), "%u", n);
-	SAY(tell(v, d, ifindex, LIMIT, *full ? NM_FAILURE : NM_OKAY, old, new),
-	    *full ? "%s has %s multicast groups, and may have no more than %s" :
-		    "%s has %s multicast groups, less than its limit of %s",
-	    d->name, new, old);
+	nm_say(tell(v, d, ifindex, LIMIT, *full ? NM_FAILURE : NM_OKAY, old, new),
+	       *full ? "%s has %s multicast groups, and may have no more than %s" :
+		       "%s has %s multicast groups, less than its limit of %s",
+	       d->name, new, old);
 }
 
 static void tell_group(struct nm_view *v, const struct entry_key *k, unsigned what)
@@ -597,9 +591,9 @@ static void tell_group(struct nm_view *v, const struct entry_key *k, unsigned wh
 		nm_meta(n, "vlan", "%u", k->vid);
 	if (sourced)
 		nm_meta(n, "source", "%s", group_text(k->proto, k->source, source));
-	SAY(n, "bridge %s: %s %s group %s%s%s", b->dev.name, d->name,
-	    what == JOINED ? "joined" : "left", group, sourced ? " from " : "",
-	    sourced ? source : "");
+	nm_say(n, "bridge %s: %s %s group %s%s%s", b->dev.name, d->name,
+	       what == JOINED ? "joined" : "left", group, sourced ? " from " : "",
+	       sourced ? source : "");
 }
 
 /* ---- counting --------------------------------------------------------------------------- */

@@ -174,40 +174,44 @@ static const struct config defaults = {
 	.notify = FLIPFLOP | DUPLICATE | TABLE_FULL | STATE_FILE,
 };
 
-#define OPT(key_, type_, member, ...)                                                              \
-	{                                                                                          \
-		.key = key_, .type = type_, .off = offsetof(struct config, member), ##__VA_ARGS__  \
-	}
 static const struct nm_option options[] = {
-	OPT("Interface", NM_OPT_SELECT, interfaces, .def = "all",
-	    .help = "Interfaces to report: names or POSIX extended regular expressions between "
-		    "slashes, not anchored. May stand several times. An empty list is all. "
-		    "Forwarding entries belong to the bridge's port, stations behind a bridge to "
-		    "the bridge."),
-	OPT("IgnoreSelected", NM_OPT_BOOL, interfaces.invert,
-	    .help = "Report all interfaces but those of Interface."),
-	OPT("ReportVlans", NM_OPT_BOOL, vlans,
-	    .help = "Report forwarding entries also by VLAN. It is a value for each port, VLAN and "
-		    "kind."),
-	OPT("TrackStations", NM_OPT_BOOL, track,
-	    .help = "Remember who is where: the link layer address behind each IP address, and the "
-		    "port behind each address that a bridge has learned. Without it only counts "
-		    "are reported."),
-	OPT("MaxStations", NM_OPT_NUMBER, max_stations, .min = 16, .max = 1e7,
-	    .help = "How many stations are remembered; each takes about 160 bytes. Beyond it the "
-		    "eighth that was seen longest ago is forgotten."),
-	OPT("Quiet", NM_OPT_NUMBER, quiet, .min = 0.0001, .max = 36500,
-	    .help = "Days without a sign of a station after which its return is new activity."),
-	OPT("DuplicateInterval", NM_OPT_NUMBER, duplicate_interval, .min = 1, .max = 86400,
-	    .help = "An address that changes to another station and back within so many seconds is "
-		    "used by both. It is over after as many seconds without a change."),
-	OPT("StateFile", NM_OPT_PATH, state_file, .def = "none",
-	    .help = "A file that keeps the stations over a restart, written at most once a minute "
-		    "and at the end. For another network namespace its name follows an \"@\". A "
-		    "copy of arpwatch's arp.dat can be put there. A damaged file is renamed to "
-		    "FILE.damaged."),
-	OPT("Notify", NM_OPT_WORDS, notify, .words = &notices,
-	    .help = "Which changes are told by a notification."),
+	NM_OPTION(
+		config, "Interface", NM_OPT_SELECT, interfaces, .def = "all",
+		.help = "Interfaces to report: names or POSIX extended regular expressions between "
+			"slashes, not anchored. May stand several times. An empty list is all. "
+			"Forwarding entries belong to the bridge's port, stations behind a bridge to "
+			"the bridge."),
+	NM_OPTION(config, "IgnoreSelected", NM_OPT_BOOL, interfaces.invert,
+		  .help = "Report all interfaces but those of Interface."),
+	NM_OPTION(
+		config, "ReportVlans", NM_OPT_BOOL, vlans,
+		.help = "Report forwarding entries also by VLAN. It is a value for each port, VLAN and "
+			"kind."),
+	NM_OPTION(
+		config, "TrackStations", NM_OPT_BOOL, track,
+		.help = "Remember who is where: the link layer address behind each IP address, and the "
+			"port behind each address that a bridge has learned. Without it only counts "
+			"are reported."),
+	NM_OPTION(
+		config, "MaxStations", NM_OPT_NUMBER, max_stations, .min = 16, .max = 1e7,
+		.help = "How many stations are remembered; each takes about 160 bytes. Beyond it the "
+			"eighth that was seen longest ago is forgotten."),
+	NM_OPTION(
+		config, "Quiet", NM_OPT_NUMBER, quiet, .min = 0.0001, .max = 36500,
+		.help = "Days without a sign of a station after which its return is new activity."),
+	NM_OPTION(
+		config, "DuplicateInterval", NM_OPT_NUMBER, duplicate_interval, .min = 1,
+		.max = 86400,
+		.help = "An address that changes to another station and back within so many seconds is "
+			"used by both. It is over after as many seconds without a change."),
+	NM_OPTION(
+		config, "StateFile", NM_OPT_PATH, state_file, .def = "none",
+		.help = "A file that keeps the stations over a restart, written at most once a minute "
+			"and at the end. For another network namespace its name follows an \"@\". A "
+			"copy of arpwatch's arp.dat can be put there. A damaged file is renamed to "
+			"FILE.damaged."),
+	NM_OPTION(config, "Notify", NM_OPT_WORDS, notify, .words = &notices,
+		  .help = "Which changes are told by a notification."),
 };
 
 /* ---- what is kept ----------------------------------------------------------------------- */
@@ -433,13 +437,6 @@ static int remove_entry(const struct nm_view *v, const struct entry_key *key)
 
 /* ---- who is told ------------------------------------------------------------------------ */
 
-#define SAY(n, ...)                                                                                \
-	do {                                                                                       \
-		struct nm_notice *n_ = (n);                                                        \
-		if (n_)                                                                            \
-			snprintf(n_->message, sizeof(n_->message), __VA_ARGS__);                   \
-	} while (0)
-
 enum { TEXT = 64 };
 
 /* Up to 7 bytes of a link layer address, the last ones of a longer one, and its length. */
@@ -614,9 +611,9 @@ static int tell_duplicate(struct nm_view *v, const struct station_key *k, const 
 		return -ENOMEM;
 	*at = seconds(v);
 	if (fresh)
-		SAY(tell(v, DUPLICATE, NM_FAILURE, k, old, new),
-		    "interface %s: address %s is used by both %s and %s", k->where,
-		    address_text(k, text), old, new);
+		nm_say(tell(v, DUPLICATE, NM_FAILURE, k, old, new),
+		       "interface %s: address %s is used by both %s and %s", k->where,
+		       address_text(k, text), old, new);
 	return 0;
 }
 
@@ -646,9 +643,9 @@ static int change_station(struct nm_view *v, const struct station_key *k, struct
 		st->at[i] = st->at[i - 1];
 	st->at[0] = at;
 	st->changed = seconds(v);
-	SAY(tell(v, kinds[kind].what, NM_WARNING, k, old, new),
-	    "interface %s: station %s: %s link layer address: it was %s and is %s", k->where,
-	    address_text(k, address), kinds[kind].word, old, new);
+	nm_say(tell(v, kinds[kind].what, NM_WARNING, k, old, new),
+	       "interface %s: station %s: %s link layer address: it was %s and is %s", k->where,
+	       address_text(k, address), kinds[kind].word, old, new);
 	if (kind == 1 && (double)(st->changed - before) <= c->duplicate_interval)
 		return tell_duplicate(v, k, old, new);
 	return 0;
@@ -659,9 +656,9 @@ static void move_station(struct nm_view *v, const struct station_key *k, struct 
 {
 	char address[TEXT];
 
-	SAY(tell(v, MOVED, NM_WARNING, k, st->port, port),
-	    "bridge %s: station %s moved from port %s to %s", k->where, address_text(k, address),
-	    st->port, port);
+	nm_say(tell(v, MOVED, NM_WARNING, k, st->port, port),
+	       "bridge %s: station %s moved from port %s to %s", k->where, address_text(k, address),
+	       st->port, port);
 	memset(st->port, 0, sizeof(st->port));
 	snprintf(st->port, sizeof(st->port), "%s", port);
 	st->changed = seconds(v);
@@ -686,16 +683,16 @@ static int on_station(struct nm_view *v, const struct station_key *k, const stru
 		return err;
 	place_text(k, is, 0, place);
 	if (!st) {
-		SAY(tell(v, NEW, NM_OKAY, k, NULL, place), "%s %s: new station %s at %s",
-		    fdb ? "bridge" : "interface", k->where, address_text(k, address), place);
+		nm_say(tell(v, NEW, NM_OKAY, k, NULL, place), "%s %s: new station %s at %s",
+		       fdb ? "bridge" : "interface", k->where, address_text(k, address), place);
 		return add_station(v, k, is);
 	}
 	same = fdb ? !strcmp(st->port, is->port) : st->at[0] == is->at[0];
 	if (wakes && (double)(is->seen - st->seen) > c->quiet * 86400)
-		SAY(tell(v, ACTIVITY, NM_OKAY, k, NULL, place),
-		    "%s %s: station %s at %s is active again after %.0f days",
-		    fdb ? "bridge" : "interface", k->where, address_text(k, address), place,
-		    (double)(is->seen - st->seen) / 86400);
+		nm_say(tell(v, ACTIVITY, NM_OKAY, k, NULL, place),
+		       "%s %s: station %s at %s is active again after %.0f days",
+		       fdb ? "bridge" : "interface", k->where, address_text(k, address), place,
+		       (double)(is->seen - st->seen) / 86400);
 	s->unsaved |= !same || is->seen - st->seen > 3600;
 	s->stations_changed |= !same;
 	if (is->seen > st->seen)
@@ -1077,10 +1074,10 @@ static void tell_table(struct nm_view *v, int family, bool full)
 	nm_meta(n, "table_fulls", "%" PRIu64, t->fulls);
 	nm_meta(n, "gc_thresh3", "%u", t->thresh[2]);
 	if (full)
-		SAY(n, "%s is full: the kernel refused a neighbour; gc_thresh3 is %u",
-		    table_names[family], t->thresh[2]);
+		nm_say(n, "%s is full: the kernel refused a neighbour; gc_thresh3 is %u",
+		       table_names[family], t->thresh[2]);
 	else
-		SAY(n, "%s: no neighbour was refused for %d s", table_names[family], CALM);
+		nm_say(n, "%s: no neighbour was refused for %d s", table_names[family], CALM);
 }
 
 static void check_table(struct nm_view *v, int family, bool first)
@@ -1172,7 +1169,7 @@ static void tell_file(struct nm_view *v, enum nm_severity severity, const char *
 
 	nm_meta(n, "file", "%.63s", c->state_file);
 	nm_meta(n, "reason", "%.63s", reason);
-	SAY(n, "state file %.100s: %s", c->state_file, text);
+	nm_say(n, "state file %.100s: %s", c->state_file, text);
 }
 
 /* "2:0:0:0:0:1", "20/0:0:...": what unpack() writes, and arpwatch without leading zeros. */
@@ -1701,9 +1698,9 @@ static void end_clashes(struct nm_view *v)
 		if ((double)(seconds(v) - *at) > c->duplicate_interval) {
 			struct station_key k = *(const struct station_key *)key;
 
-			SAY(tell(v, DUPLICATE, NM_OKAY, &k, NULL, NULL),
-			    "interface %s: address %s has had one station for %.0f s", k.where,
-			    address_text(&k, text), c->duplicate_interval);
+			nm_say(tell(v, DUPLICATE, NM_OKAY, &k, NULL, NULL),
+			       "interface %s: address %s has had one station for %.0f s", k.where,
+			       address_text(&k, text), c->duplicate_interval);
 			nm_map_del(&s->clashes, &k);
 			i--;
 		}

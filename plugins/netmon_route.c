@@ -361,24 +361,23 @@ static bool is_prefix(const char *text)
 	return read_prefix(text, &p);
 }
 
-#define OPT(key_, type_, member, ...)                                                              \
-	{                                                                                          \
-		.key = key_, .type = type_, .off = offsetof(struct config, member), ##__VA_ARGS__  \
-	}
 static const struct nm_option options[] = {
-	OPT("Table", NM_OPT_SELECT, tables, .def = "all",
-	    .help = "Routing tables to report: names of /etc/iproute2/rt_tables, numbers, or POSIX "
-		    "extended regular expressions between slashes. May stand several times. An "
-		    "empty list is all."),
-	OPT("Collect", NM_OPT_WORD, collect, .words = &collects,
-	    .help = "How much: No is default routes alone; Summary also counts routes, next hops "
-		    "and changes; Detail also reports each Prefix and each nexthop group."),
-	OPT("Prefix", NM_OPT_LIST, prefixes, .def = "none", .form = "ADDRESS/LENGTH",
-	    .accept = is_prefix,
-	    .help = "With Collect Detail: prefixes whose routes are reported as default routes "
-		    "are. May stand several times."),
-	OPT("Notify", NM_OPT_WORDS, notify, .words = &notices,
-	    .help = "Which changes are told by a notification."),
+	NM_OPTION(
+		config, "Table", NM_OPT_SELECT, tables, .def = "all",
+		.help = "Routing tables to report: names of /etc/iproute2/rt_tables, numbers, or POSIX "
+			"extended regular expressions between slashes. May stand several times. An "
+			"empty list is all."),
+	NM_OPTION(
+		config, "Collect", NM_OPT_WORD, collect, .words = &collects,
+		.help = "How much: No is default routes alone; Summary also counts routes, next hops "
+			"and changes; Detail also reports each Prefix and each nexthop group."),
+	NM_OPTION(
+		config, "Prefix", NM_OPT_LIST, prefixes, .def = "none", .form = "ADDRESS/LENGTH",
+		.accept = is_prefix,
+		.help = "With Collect Detail: prefixes whose routes are reported as default routes "
+			"are. May stand several times."),
+	NM_OPTION(config, "Notify", NM_OPT_WORDS, notify, .words = &notices,
+		  .help = "Which changes are told by a notification."),
 };
 
 /* ---- what is kept ------------------------------------------------------------------- */
@@ -1528,14 +1527,13 @@ static void tell(struct nm_view *v, const struct rtable *t, size_t watch, enum n
 	if (w->is.up)
 		nm_meta(n, "new", "%s", w->is.text);
 	if (severity == NM_FAILURE)
-		snprintf(n->message, sizeof(n->message),
-			 "table %s: the route %s is lost, it was %s: %s", t->label,
-			 s->watch[watch].name, w->told.text,
-			 w->is.any ? "it has no next hop that is alive" : "it is gone");
+		nm_say(n, "table %s: the route %s is lost, it was %s: %s", t->label,
+		       s->watch[watch].name, w->told.text,
+		       w->is.any ? "it has no next hop that is alive" : "it is gone");
 	else
-		snprintf(n->message, sizeof(n->message), "table %s: the route %s is %s%s%s",
-			 t->label, s->watch[watch].name, w->is.text,
-			 w->told.up ? ", it was " : " now", w->told.up ? w->told.text : "");
+		nm_say(n, "table %s: the route %s is %s%s%s", t->label, s->watch[watch].name,
+		       w->is.text, w->told.up ? ", it was " : " now",
+		       w->told.up ? w->told.text : "");
 }
 
 static void tell_changes(struct nm_view *v, const struct rtable *t, size_t watch)

@@ -935,28 +935,27 @@ static const struct config defaults = {
 	.notify = ADD | DELETE | EXPECTED | DETACH | UNRESOLVED | EMPTY,
 };
 
-#define OPT(key_, type_, member, ...)                                                              \
-	{                                                                                          \
-		.key = key_, .type = type_, .off = offsetof(struct config, member), ##__VA_ARGS__  \
-	}
 static const struct nm_option options[] = {
-	OPT("Expect", NM_OPT_PAIR, expect, .check = check_rule, .def = "nothing",
-	    .help = "A rule that must exist, in the words of `ip rule`: told as bool-expected-NAME and "
-		    "by a notification. Its family is that of its addresses or of a leading -6. A "
-		    "priority or protocol that is not said may be any; everything else that is not "
-		    "said must have its default. Without a name the rule's words are the name. May "
-		    "stand several times; rules of one name and family are expected together."),
-	OPT("Table", NM_OPT_SELECT, tables, .def = "all",
-	    .help = "Routing tables whose rules are counted one by one: names, numbers where there "
-		    "is no name, or POSIX extended regular expressions between slashes, not anchored. "
-		    "May stand several times. An empty list is all."),
-	OPT("IgnoreSelected", NM_OPT_BOOL, tables.invert,
-	    .help = "Count the rules of all tables one by one but those of Table."),
-	OPT("CheckTables", NM_OPT_BOOL, check_tables,
-	    .help = "Look every SlowInterval whether the tables that rules point to have routes. Each "
-		    "such table is read as a whole for it: a million routes take a fifth of a second."),
-	OPT("Notify", NM_OPT_WORDS, notify, .words = &notices,
-	    .help = "Which changes are told by a notification."),
+	NM_OPTION(
+		config, "Expect", NM_OPT_PAIR, expect, .check = check_rule, .def = "nothing",
+		.help = "A rule that must exist, in the words of `ip rule`: told as bool-expected-NAME and "
+			"by a notification. Its family is that of its addresses or of a leading -6. A "
+			"priority or protocol that is not said may be any; everything else that is not "
+			"said must have its default. Without a name the rule's words are the name. May "
+			"stand several times; rules of one name and family are expected together."),
+	NM_OPTION(
+		config, "Table", NM_OPT_SELECT, tables, .def = "all",
+		.help = "Routing tables whose rules are counted one by one: names, numbers where there "
+			"is no name, or POSIX extended regular expressions between slashes, not anchored. "
+			"May stand several times. An empty list is all."),
+	NM_OPTION(config, "IgnoreSelected", NM_OPT_BOOL, tables.invert,
+		  .help = "Count the rules of all tables one by one but those of Table."),
+	NM_OPTION(
+		config, "CheckTables", NM_OPT_BOOL, check_tables,
+		.help = "Look every SlowInterval whether the tables that rules point to have routes. Each "
+			"such table is read as a whole for it: a million routes take a fifth of a second."),
+	NM_OPTION(config, "Notify", NM_OPT_WORDS, notify, .words = &notices,
+		  .help = "Which changes are told by a notification."),
 };
 
 /* ---- what is kept ----------------------------------------------------------------------- */
@@ -1146,13 +1145,6 @@ static struct nm_notice *tell(struct nm_view *v, const struct family *f, unsigne
 	return n;
 }
 
-#define SAY(n, ...)                                                                                \
-	do {                                                                                       \
-		struct nm_notice *n_ = (n);                                                        \
-		if (n_)                                                                            \
-			snprintf(n_->message, sizeof(n_->message), __VA_ARGS__);                   \
-	} while (0)
-
 static const char *title(const struct nm_view *v, const struct family *f)
 {
 	return titles[index_of(v->state, f)];
@@ -1182,7 +1174,7 @@ static void tell_set(struct nm_view *v, const struct family *f, const struct rul
 	nm_meta(n, "priority", "%u", r->id->priority);
 	if (r->id->action == FR_ACT_TO_TBL && !r->id->l3mdev)
 		nm_meta(n, "table", "%u", r->id->table);
-	SAY(n, "%s rule %s: %.200s", title(v, f), added ? "added" : "deleted", t.s);
+	nm_say(n, "%s rule %s: %.200s", title(v, f), added ? "added" : "deleted", t.s);
 }
 
 static void tell_detached(struct nm_view *v, const struct family *f, const struct rule *r,
@@ -1203,12 +1195,12 @@ static void tell_detached(struct nm_view *v, const struct family *f, const struc
 		write_rule(&t, s->names, r->id, r->detached, lacks_target(f, r->id)));
 	nm_meta(n, "interface", "%s", name);
 	if (why)
-		SAY(n, "%s rule of interface %s %s: %.190s", title(v, f), name, why, t.s);
+		nm_say(n, "%s rule of interface %s %s: %.190s", title(v, f), name, why, t.s);
 	else
-		SAY(n,
-		    bad ? "%s rule names interface %s, which does not exist: %.180s" :
-			  "%s rule has its interface %s again: %.180s",
-		    title(v, f), name, t.s);
+		nm_say(n,
+		       bad ? "%s rule names interface %s, which does not exist: %.180s" :
+			     "%s rule has its interface %s again: %.180s",
+		       title(v, f), name, t.s);
 }
 
 static void tell_unresolved(struct nm_view *v, const struct family *f, const struct rule *r,
@@ -1225,13 +1217,13 @@ static void tell_unresolved(struct nm_view *v, const struct family *f, const str
 	nm_meta(n, "rule", "%s", write_rule(&t, s->names, r->id, r->detached, bad));
 	nm_meta(n, "target", "%u", r->id->target);
 	if (why)
-		SAY(n, "%s rule that goes to priority %u %s: %.180s", title(v, f), r->id->target,
-		    why, t.s);
+		nm_say(n, "%s rule that goes to priority %u %s: %.180s", title(v, f), r->id->target,
+		       why, t.s);
 	else
-		SAY(n,
-		    bad ? "%s rule goes to priority %u, which no rule has: %.180s" :
-			  "%s rule has its target of priority %u again: %.180s",
-		    title(v, f), r->id->target, t.s);
+		nm_say(n,
+		       bad ? "%s rule goes to priority %u, which no rule has: %.180s" :
+			     "%s rule has its target of priority %u again: %.180s",
+		       title(v, f), r->id->target, t.s);
 }
 
 static void tell_expected(struct nm_view *v, const struct family *f, const struct expectation *e)
@@ -1242,8 +1234,8 @@ static void tell_expected(struct nm_view *v, const struct family *f, const struc
 
 	nm_meta(n, "name", "%s", e->type_instance + strlen("expected-"));
 	nm_meta(n, "rule", "%s", e->text);
-	SAY(n, "expected %s rule %s: %.180s", title(v, f), e->missing ? "is missing" : "is there",
-	    e->text);
+	nm_say(n, "expected %s rule %s: %.180s", title(v, f),
+	       e->missing ? "is missing" : "is there", e->text);
 }
 
 /* ---- rules come and go ------------------------------------------------------------------ */
@@ -1623,8 +1615,8 @@ static void tell_empty(struct nm_view *v, const struct family *f, uint32_t table
 				   empty ? "routes" : "empty", empty ? "empty" : "routes");
 
 	nm_meta(n, "table", "%s", name);
-	SAY(n, "%s routing table %s, which rules point to, %s", title(v, f), name,
-	    empty ? "has no routes" : "has routes again");
+	nm_say(n, "%s routing table %s, which rules point to, %s", title(v, f), name,
+	       empty ? "has no routes" : "has routes again");
 }
 
 static void check_table(struct nm_view *v, const struct family *f, uint32_t table, struct table *t)

@@ -459,7 +459,10 @@ PluginDir "{STOCK_PLUGINS}"
         poll.register(sink, select.POLLIN)
         while log in rest:  # the log ends with the process; before, the sink may not be open yet
             for fd, events in poll.poll():
-                data = os.read(fd, 1 << 20)
+                try:
+                    data = os.read(fd, 1 << 20)
+                except BlockingIOError:  # a writer came between the two
+                    continue
                 *lines, rest[fd] = (rest[fd] + data).split(b"\n")
                 self._take(lines, is_log=fd == log)
                 if not data:
