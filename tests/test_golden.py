@@ -3,7 +3,7 @@
 
 import json
 
-from harness import ROOT, command, plain_build_only, same
+from harness import ROOT, alone, command, plain_build_only, same, time_limit
 
 GOLDEN = ROOT / "tests/golden"
 
@@ -50,8 +50,10 @@ def test_recordings_are_pcap_files_of_netlink(t):
         same(int.from_bytes(header[20:24], "little"), 253, "link type (LINKTYPE_NETLINK)")
 
 
+@alone
+@time_limit(300)
 def test_mutations_of_recordings_do_no_harm(t):
-    mutations = 2000 if t.build.sanitizer else 500
+    mutations = 1000 if "address" in t.build.sanitizer else 100
     where = t.directory("fuzz")
     t.note(command(*t.build.outer_prefix(), t.build.dir / "tests/replay", mutations, *recordings(),
                    env=t.build.environment(where)))
