@@ -249,6 +249,10 @@ struct nm_option { /* one line of a <Plugin> block */
 		.key = key_, .type = type_, .off = offsetof(struct config, member), ##__VA_ARGS__  \
 	}
 
+/* How much to report: the words of options like Collect. */
+enum { NM_NO, NM_SUMMARY, NM_DETAIL };
+extern const struct nm_names nm_details;
+
 struct nm_arg { /* one argument as a host's parser understood it */
 	enum { NM_ARG_STRING, NM_ARG_NUMBER, NM_ARG_BOOL } type;
 	union {
@@ -436,6 +440,8 @@ struct nm_notice *nm_notify(struct nm_view *v, enum nm_severity severity, const 
 void nm_say(struct nm_notice *n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void nm_meta(struct nm_notice *n, const char *key, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+/* The meta data "old" and "new", of which either may be NULL. */
+void nm_change(struct nm_notice *n, const char *old, const char *new);
 /* The host takes the oldest notice and frees it with free(). */
 struct nm_notice *nm_take_notice(struct nm_view *v);
 

@@ -8,6 +8,13 @@
 
 #include "netmon.h"
 
+static const struct nm_name detail_names[] = {
+	{NM_NO, "No"},
+	{NM_SUMMARY, "Summary"},
+	{NM_DETAIL, "Detail"},
+};
+const struct nm_names nm_details = {NM_ARRAY(detail_names)};
+
 /* What every plugin understands. */
 static const struct nm_option every[] = {
 	NM_OPTION(

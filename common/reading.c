@@ -204,6 +204,14 @@ void nm_meta(struct nm_notice *n, const char *key, const char *fmt, ...)
 	n->nmeta++;
 }
 
+void nm_change(struct nm_notice *n, const char *old, const char *new)
+{
+	if (old)
+		nm_meta(n, "old", "%s", old);
+	if (new)
+		nm_meta(n, "new", "%s", new);
+}
+
 struct nm_notice *nm_take_notice(struct nm_view *v)
 {
 	struct view *w = view_of(v);

@@ -548,8 +548,7 @@ static void tell(struct nm_view *v, const struct place *k, unsigned t, struct va
 	if (!n)
 		return;
 	nm_meta(n, "family", "%s", k->family == AF_INET ? "ipv4" : "ipv6");
-	nm_meta(n, "old", "%s", old);
-	nm_meta(n, "new", "%s", new);
+	nm_change(n, old, new);
 	if (k->ifindex > 0)
 		nm_meta(n, "ifindex", "%d", k->ifindex);
 	nm_say(n, "%s%s: %s %s was %s and is %s", k->ifindex > 0 ? "interface " : "",

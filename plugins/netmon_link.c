@@ -328,10 +328,7 @@ static struct nm_notice *tell(struct nm_view *v, const struct link *l, unsigned 
 		return NULL;
 	n->plugin = c->plugin_name;
 	nm_meta(n, "ifindex", "%u", l->ifindex);
-	if (old)
-		nm_meta(n, "old", "%s", old);
-	if (new)
-		nm_meta(n, "new", "%s", new);
+	nm_change(n, old, new);
 	return n;
 }
 

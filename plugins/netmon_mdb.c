@@ -228,14 +228,6 @@ static const struct nm_source sources[] = {
 
 /* ---- what is configured -------------------------------------------------------------- */
 
-enum { NO, SUMMARY, DETAIL };
-static const struct nm_name detail_names[] = {
-	{NO, "No"},
-	{SUMMARY, "Summary"},
-	{DETAIL, "Detail"},
-};
-static const struct nm_names details = {NM_ARRAY(detail_names)};
-
 enum {
 	QUERIER = 1 << 0,
 	SNOOPING = 1 << 1,
@@ -258,7 +250,7 @@ struct config {
 
 static const struct config defaults = {
 	.common = NM_CONFIG_DEFAULTS,
-	.vlans = SUMMARY,
+	.vlans = NM_SUMMARY,
 	.notify = QUERIER | SNOOPING | LIMIT,
 };
 
@@ -276,7 +268,7 @@ static const struct nm_option options[] = {
 	NM_OPTION(config, "PortIgnoreSelected", NM_OPT_BOOL, ports.invert,
 		  .help = "Report all ports but those of Port."),
 	NM_OPTION(
-		config, "CollectVlans", NM_OPT_WORD, vlans, .words = &details,
+		config, "CollectVlans", NM_OPT_WORD, vlans, .words = &nm_details,
 		.help = "Groups and entries of each VLAN: not, of a bridge, or of each port too."),
 	NM_OPTION(config, "Verbose", NM_OPT_BOOL, verbose,
 		  .help = "Report IGMP and MLD packets by version of the protocol too."),
@@ -465,10 +457,7 @@ static struct nm_notice *tell(struct nm_view *v, const struct device *d, uint32_
 	if (!n)
 		return NULL;
 	nm_meta(n, "ifindex", "%u", ifindex);
-	if (old)
-		nm_meta(n, "old", "%s", old);
-	if (new)
-		nm_meta(n, "new", "%s", new);
+	nm_change(n, old, new);
 	return n;
 }
 
@@ -1414,7 +1403,7 @@ static void submit_vlan(const struct nm_view *v, struct nm_reading *r, const str
 	const struct config *c = v->config;
 	const struct state *s = v->state;
 	const struct bridge *b = nm_map_get(&s->bridges, &at->ifindex);
-	const struct port *p = c->vlans == DETAIL ? nm_map_get(&s->ports, &at->ifindex) : NULL;
+	const struct port *p = c->vlans == NM_DETAIL ? nm_map_get(&s->ports, &at->ifindex) : NULL;
 	const struct bridge *of = p ? nm_map_get(&s->bridges, &p->bridge) : b;
 	char buf[32];
 
@@ -1439,7 +1428,7 @@ static void submit_vlans(const struct nm_view *v, struct nm_reading *r)
 	for (size_t i = 0; (n = nm_map_next(&s->places, &key, &i));) {
 		const struct place *at = key;
 
-		if (at->vid && c->vlans != NO)
+		if (at->vid && c->vlans != NM_NO)
 			submit_vlan(v, r, at, n);
 		n->changed = false;
 	}

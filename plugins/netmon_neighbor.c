@@ -517,10 +517,7 @@ static struct nm_notice *tell(struct nm_view *v, unsigned what, enum nm_severity
 		return NULL;
 	nm_meta(n, "ifindex", "%u", ifindex_of(s, k->where));
 	nm_meta(n, "address", "%s", address_text(k, text));
-	if (old)
-		nm_meta(n, "old", "%s", old);
-	if (new)
-		nm_meta(n, "new", "%s", new);
+	nm_change(n, old, new);
 	return n;
 }
 

@@ -293,14 +293,6 @@ static const struct nm_source sources[] = {
 
 /* ---- what is configured ------------------------------------------------------------- */
 
-enum { COLLECT_NO, COLLECT_SUMMARY, COLLECT_DETAIL };
-static const struct nm_name collect_names[] = {
-	{COLLECT_NO, "No"},
-	{COLLECT_SUMMARY, "Summary"},
-	{COLLECT_DETAIL, "Detail"},
-};
-static const struct nm_names collects = {NM_ARRAY(collect_names)};
-
 enum {
 	DEFAULT = 1 << 0,
 	CHANGED = 1 << 1,
@@ -322,7 +314,7 @@ struct config {
 
 static const struct config defaults = {
 	.common = NM_CONFIG_DEFAULTS,
-	.collect = COLLECT_SUMMARY,
+	.collect = NM_SUMMARY,
 	.notify = DEFAULT | CHANGED | PREFIX,
 };
 
@@ -368,7 +360,7 @@ static const struct nm_option options[] = {
 			"extended regular expressions between slashes. May stand several times. An "
 			"empty list is all."),
 	NM_OPTION(
-		config, "Collect", NM_OPT_WORD, collect, .words = &collects,
+		config, "Collect", NM_OPT_WORD, collect, .words = &nm_details,
 		.help = "How much: No is default routes alone; Summary also counts routes, next hops "
 			"and changes; Detail also reports each Prefix and each nexthop group."),
 	NM_OPTION(
@@ -627,8 +619,7 @@ static int open_route(struct nm_view *v)
 		return -ENOMEM;
 	add_watch(s, &(struct prefix){.family = IPV4}, "default_ipv4");
 	add_watch(s, &(struct prefix){.family = IPV6}, "default_ipv6");
-	for (const struct nm_setting *p = c->prefixes; p && c->collect == COLLECT_DETAIL;
-	     p = p->next) {
+	for (const struct nm_setting *p = c->prefixes; p && c->collect == NM_DETAIL; p = p->next) {
 		struct prefix prefix;
 
 		if (read_prefix(p->name, &prefix) && prefix.length)
@@ -1522,10 +1513,7 @@ static void tell(struct nm_view *v, const struct rtable *t, size_t watch, enum n
 	nm_meta(n, "route", "%s", s->watch[watch].name);
 	nm_meta(n, "table", "%u", t->id);
 	nm_meta(n, "reason", "%s", reason);
-	if (w->told.up)
-		nm_meta(n, "old", "%s", w->told.text);
-	if (w->is.up)
-		nm_meta(n, "new", "%s", w->is.text);
+	nm_change(n, w->told.up ? w->told.text : NULL, w->is.up ? w->is.text : NULL);
 	if (severity == NM_FAILURE)
 		nm_say(n, "table %s: the route %s is lost, it was %s: %s", t->label,
 		       s->watch[watch].name, w->told.text,
@@ -1851,14 +1839,14 @@ static int submit_route(struct nm_view *v, struct nm_reading *r)
 			continue;
 		nm_instance(r, (*t)->label);
 		submit_watched(v, r, *t);
-		if (c->collect != COLLECT_NO)
+		if (c->collect != NM_NO)
 			submit_multipath(v, r, *t);
 	}
-	if (c->collect != COLLECT_NO) {
+	if (c->collect != NM_NO) {
 		submit_counts(v, r);
 		submit_objects(v, r);
 	}
-	if (c->collect == COLLECT_DETAIL)
+	if (c->collect == NM_DETAIL)
 		submit_groups(v, r);
 	nm_map_free(&s->neighbours);
 	return 0;

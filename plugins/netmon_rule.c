@@ -1138,10 +1138,7 @@ static struct nm_notice *tell(struct nm_view *v, const struct family *f, unsigne
 		return NULL;
 	n = nm_notify(v, severity, nm_name(&notices, what),
 		      sources[RULES + index_of(v->state, f)].what);
-	if (n && old)
-		nm_meta(n, "old", "%s", old);
-	if (n && new)
-		nm_meta(n, "new", "%s", new);
+	nm_change(n, old, new);
 	return n;
 }
 
