@@ -89,10 +89,10 @@ static int open_file(FILE **f, const char *path, const char *mode)
 			     OK;
 }
 
-/* What stdio could not write must not go unnoticed; a reader that went away has seen enough. */
+/* What stdio could not write must not go unnoticed. */
 static int close_file(FILE *f, const char *path)
 {
-	return f && fclose(f) ? fail(FAILED, "%s: %s", path, strerror(errno)) : OK;
+	return f && fclose(f) ? fail(FAILED, "--record %s: %s", path, strerror(errno)) : OK;
 }
 
 /* ---- netmon link: everything the kernel says, as JSON -------------------------------------- */
@@ -529,6 +529,18 @@ static int parse(int argc, char **argv)
 	return status;
 }
 
+/* A reader that went away has seen enough; a disk that is full is another thing. */
+static int close_output(void)
+{
+	bool failed = ferror(stdout);
+
+	errno = 0;
+	failed |= fflush(stdout) != 0;
+	if (!failed || errno == EPIPE)
+		return OK;
+	return fail(FAILED, "standard output cannot be written: %s", strerror(errno ? errno : EIO));
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "--help";
@@ -563,5 +575,5 @@ int main(int argc, char **argv)
 	if (!status)
 		status = run();
 	nm_config_free(arg.plugin, arg.config);
-	return status;
+	return status ? status : close_output();
 }

@@ -402,7 +402,7 @@ static const char *nearest(const struct nm_plugin *p, const char *key)
 {
 	const struct nm_option *o;
 	const char *best = NULL;
-	size_t most = 2;
+	size_t most = strlen(key) / 2;
 
 	for (size_t i = 0; (o = nm_option(p, i)); i++) {
 		size_t head = 0, tail = 0, k = strlen(key), n = strlen(o->key),

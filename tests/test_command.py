@@ -3,6 +3,7 @@
 
 import json
 import struct
+import subprocess
 
 from harness import same
 
@@ -277,3 +278,13 @@ def test_a_message_larger_than_the_buffer(t):
     # The daemon could not read the last events, and repairs that.
     ns.ip("link set a0 mtu 1400")
     daemon.wait_value(f"{names[0]}/gauge-mtu", 1400)
+
+
+def test_a_full_disk_is_said(t):
+    for words in (["link"], ["metrics", "link"]):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([*t.build.outer_prefix(), t.build.netmon, *words], stdout=full,
+                                  stderr=subprocess.PIPE, text=True)
+        same((done.returncode, "No space left" in done.stderr or "Input/output" in done.stderr,
+              done.stderr.count("\n")), (1, True, 1), f"netmon {words}: {done.stderr!r}")
+    refused(t, "link", "--record", "/dev/full", words=["--record", "/dev/full"], status=1)
