@@ -18,7 +18,6 @@ import re
 import select
 import shlex
 import shutil
-import shutil
 import signal
 import socket
 import struct
