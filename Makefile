@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# all, run, check, bench, fuzz, lint, install (DESTDIR, PREFIX), clean.
+# all, run, check, vm-kernel, bench, fuzz, lint, install (DESTDIR, PREFIX), clean.
 #
 #   B=dir                   where everything is built (build)
 #   SAN=address,undefined   sanitizers for this build
@@ -87,6 +87,7 @@ check:
 	@$(MAKE) -s B=$B all tests
 	@set -e; for s in $(SANITIZERS); do \
 		$(MAKE) -s B=$B/$$s SAN=$$s all tests; done
+	@$(MAKE) -s vm-kernel || echo 'netmon: what needs another kernel is skipped'
 	@tests/run $(if $(STRICT),--strict) --build $B $(SANITIZERS:%=--build $B/%) $(TESTS:%=-k %)
 
 tests: $B/tests/sink.so $B/tests/replay
@@ -95,6 +96,10 @@ $B/tests/replay: $B/tests/fuzz/replay.o $(plugins:%=$B/plugins/%.o) $(common)
 $B/tests/sink.so: tests/sink.c
 	@mkdir -p $(@D)
 	$(compile) $(collectd_flags) -fvisibility=default -shared -o $@ $<
+
+# Another kernel for the tests, unpacked and not installed: tests/vm/run -- COMMAND
+vm-kernel:
+	@tests/vm/kernel build/vm
 
 # Coverage-guided, from the recordings; what it finds is kept in $B/fuzz and printed.
 fuzz:
@@ -130,6 +135,6 @@ clean:
 	$(RM) -r $B
 
 -include $(wildcard $B/*.d $B/*/*.d $B/*/*/*.d)
-.PHONY: all run check tests fuzz lint print-flags install clean
+.PHONY: all run check tests vm-kernel fuzz lint print-flags install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
