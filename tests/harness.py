@@ -193,6 +193,11 @@ class Namespace:
     def link(self, dev):
         return self.json_links()[dev]
 
+    def settled(self, *devices):
+        """Waits until the kernel has told the carrier of these: a queue does that later."""
+        until(lambda: not {"UNKNOWN"} & {self.link(d)["operstate"] for d in devices},
+              f"the operstate of {devices}")
+
     def sysfs(self, *paths):
         """Files below /sys/class/net; None for one that cannot be read."""
         out = self.run("sh", "-c", 'for f; do cat "/sys/class/net/$f" 2>/dev/null || echo; done',
@@ -361,7 +366,7 @@ def identifier(instance, type, type_instance=""):
 
 # What collectd says when it is ended while it writes.
 HARMLESS = ["value lists were left after shutting down the write threads",
-            "above its read interval"]  # a loaded machine
+            "above its read interval", "Not sleeping because the next interval"]  # a loaded machine
 
 
 class Daemon:
@@ -587,9 +592,9 @@ PluginDir "{STOCK_PLUGINS}"
             groups = [dict(g) for (p, _), g in self.groups.items() if p == (plugin or self.plugin)]
         return groups[:-1]
 
-    def ready(self, instance="lo"):
+    def ready(self, instance="lo", type="if_octets"):
         """Waits for the first reading: from now on a change is news."""
-        self.wait_value(f"{instance}/if_octets", timeout=20)
+        self.wait_value(f"{instance}/{type}", timeout=20)
         return self
 
     # -- notifications --

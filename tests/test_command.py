@@ -52,6 +52,7 @@ def metrics(t, *args, ns=None):
 
 def test_json_says_what_ip_says(t):
     ns = small_network(t)
+    ns.settled("a0", "b0", "br0")
     ours = {link["ifname"]: link for link in links(t, ns=ns)["links"]}
     theirs = ns.json_links()
     same(sorted(ours), sorted(theirs), "interfaces")
