@@ -239,7 +239,7 @@ static void print_values(const struct nm_reading *r)
 		printf("%s/%s%s%s ", v->instance, v->type, v->type_instance ? "-" : "",
 		       v->type_instance ? v->type_instance : "");
 		for (size_t i = 0; i < v->n; i++)
-			if (v->gauge)
+			if (nm_is_gauge(v, i))
 				printf("%s%.15g", i ? ":" : "", r->number[v->first + i].gauge);
 			else
 				printf("%s%llu", i ? ":" : "",

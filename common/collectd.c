@@ -165,7 +165,7 @@ static void dispatch(const char *netns, const struct nm_reading *r)
 	vl.time = NS_TO_CDTIME_T(r->time);
 	for (const struct nm_value *p = r->value; p < r->value + r->n; p++) {
 		for (size_t i = 0; i < p->n; i++)
-			if (p->gauge)
+			if (nm_is_gauge(p, i))
 				values[i].gauge = r->number[p->first + i].gauge;
 			else
 				values[i].derive = (derive_t)r->number[p->first + i].derive;
@@ -519,6 +519,37 @@ static void *sleep_on_events(void *arg)
 
 /* ---- registration ------------------------------------------------------------------------------ */
 
+/* Types of our own: the daemon may know them from a types.db, which must be today's. */
+static int know_types(void)
+{
+	for (const struct nm_type *t = self->type; t < self->type + self->ntype; t++) {
+		data_source_t source[NM_VALUES_MAX];
+		data_set_t set = {.ds_num = t->n, .ds = source};
+		const data_set_t *known = plugin_get_ds(t->name);
+		bool same = known && known->ds_num == t->n;
+
+		sstrncpy(set.type, t->name, sizeof(set.type));
+		for (size_t i = 0; i < t->n; i++) {
+			source[i] = (data_source_t){
+				.type = t->source[i].gauge ? DS_TYPE_GAUGE : DS_TYPE_DERIVE,
+				.min = t->source[i].gauge ? NAN : 0,
+				.max = NAN,
+			};
+			sstrncpy(source[i].name, t->source[i].name, sizeof(source[i].name));
+			same = same && known->ds[i].type == source[i].type &&
+			       !strcmp(known->ds[i].name, source[i].name);
+		}
+		if (!known && plugin_register_data_set(&set))
+			return -ENOMEM;
+		if (known && !same)
+			say(LOG_WARNING,
+			    "a TypesDB of this daemon has the type %s with other data sources, and collectd will "
+			    "refuse its values; use the netmon.types.db of this version, or none",
+			    t->name);
+	}
+	return 0;
+}
+
 /* Sockets and threads would not survive the daemon's fork: they are made here, not earlier. */
 static int init(void)
 {
@@ -526,6 +557,8 @@ static int init(void)
 
 	if (!err)
 		err = check_names();
+	if (!err)
+		err = know_types();
 	if (err)
 		return err;
 	interval = CDTIME_T_TO_DOUBLE(plugin_get_interval());

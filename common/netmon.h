@@ -285,6 +285,8 @@ struct nm_plugin {
 	size_t nsource;
 	const struct nm_option *option;
 	size_t noption;
+	const struct nm_type *type; /* of its own */
+	size_t ntype;
 	const void *defaults; /* starts with NM_CONFIG_DEFAULTS */
 	size_t config_size, state_size;
 	/* All optional.  A callback that runs out of memory returns -ENOMEM; nothing else fails. */
@@ -375,11 +377,25 @@ union nm_number {
 
 #define NM_VALUES_MAX 32 /* data sources of one type */
 
+/*
+ * A type that no stock types.db has: many values in one list.  Hosts make it known to collectd,
+ * `netmon types` prints it for receivers.  Names have 19 characters at most (rrdtool).
+ */
+struct nm_type {
+	const char *name;
+	const struct nm_data_source {
+		const char *name;
+		bool gauge;
+	} * source;
+	size_t n;
+};
+
 struct nm_value {
 	const char *instance, *type, *type_instance; /* type_instance may be NULL */
 	const char *plugin;                          /* instead of the plugin's name; NULL: that */
+	const struct nm_type *own;                   /* NULL: a stock type */
 	size_t first, n;                             /* in nm_reading.number */
-	bool gauge, slow;
+	bool gauge, slow;                            /* gauge: of a stock type, all are */
 };
 
 struct nm_reading {
@@ -407,6 +423,13 @@ bool nm_slow_due(const struct nm_view *v, uint32_t number);
 /* type and type_instance are kept as pointers; nm_text() copies one that does not live on. */
 void nm_gauge(struct nm_reading *r, const char *type, const char *type_instance, double v);
 void nm_derive(struct nm_reading *r, const char *type, const char *type_instance, uint64_t v);
+/* One number for each data source of a type of our own; an unknown gauge is NAN. */
+void nm_wide(struct nm_reading *r, const struct nm_type *type, const union nm_number *number);
+/* Whether the i-th number of a value is a gauge. */
+static inline bool nm_is_gauge(const struct nm_value *v, size_t i)
+{
+	return v->own ? v->own->source[i].gauge : v->gauge;
+}
 void nm_derive2(struct nm_reading *r, const char *type, const char *type_instance, uint64_t rx,
 		uint64_t tx);
 const char *nm_text(struct nm_reading *r, const char *s);

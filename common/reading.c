@@ -111,9 +111,9 @@ static void *room(void *v, size_t *have, size_t want, size_t size)
 	return v;
 }
 
-static void push(struct nm_reading *r, const char *type, const char *type_instance, bool gauge,
-		 size_t n, const union nm_number *number)
+static void push(struct nm_reading *r, struct nm_value value, const union nm_number *number)
 {
+	size_t n = value.n;
 	struct nm_value *v = room(r->value, &r->room, r->n + 1, sizeof(*v));
 	union nm_number *to;
 
@@ -125,34 +125,38 @@ static void push(struct nm_reading *r, const char *type, const char *type_instan
 		return;
 	}
 	r->number = to;
-	r->value[r->n++] = (struct nm_value){
-		.instance = r->instance,
-		.type = type,
-		.type_instance = type_instance,
-		.plugin = r->plugin,
-		.first = r->numbers,
-		.n = n,
-		.gauge = gauge,
-		.slow = r->slow_now,
-	};
+	value.instance = r->instance;
+	value.plugin = r->plugin;
+	value.first = r->numbers;
+	value.slow = r->slow_now;
+	r->value[r->n++] = value;
 	memcpy(r->number + r->numbers, number, n * sizeof(*number));
 	r->numbers += n;
 }
 
 void nm_gauge(struct nm_reading *r, const char *type, const char *type_instance, double v)
 {
-	push(r, type, type_instance, true, 1, &(union nm_number){.gauge = v});
+	push(r,
+	     (struct nm_value){.type = type, .type_instance = type_instance, .gauge = true, .n = 1},
+	     &(union nm_number){.gauge = v});
 }
 
 void nm_derive(struct nm_reading *r, const char *type, const char *type_instance, uint64_t v)
 {
-	push(r, type, type_instance, false, 1, &(union nm_number){.derive = v});
+	push(r, (struct nm_value){.type = type, .type_instance = type_instance, .n = 1},
+	     &(union nm_number){.derive = v});
 }
 
 void nm_derive2(struct nm_reading *r, const char *type, const char *type_instance, uint64_t rx,
 		uint64_t tx)
 {
-	push(r, type, type_instance, false, 2, (union nm_number[]){{.derive = rx}, {.derive = tx}});
+	push(r, (struct nm_value){.type = type, .type_instance = type_instance, .n = 2},
+	     (union nm_number[]){{.derive = rx}, {.derive = tx}});
+}
+
+void nm_wide(struct nm_reading *r, const struct nm_type *type, const union nm_number *number)
+{
+	push(r, (struct nm_value){.type = type->name, .own = type, .n = type->n}, number);
 }
 
 /* ---- notices ------------------------------------------------------------------- */

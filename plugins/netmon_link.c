@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -132,6 +133,13 @@ static const struct nm_name label_names[] = {
 };
 static const struct nm_names labels = {NM_ARRAY(label_names)};
 
+enum { PLAIN, WIDE };
+static const struct nm_name layout_names[] = {
+	{PLAIN, "plain"},
+	{WIDE, "wide"},
+};
+static const struct nm_names layouts = {NM_ARRAY(layout_names)};
+
 enum {
 	STATE = 1 << 0,
 	SPEED = 1 << 1,
@@ -166,7 +174,7 @@ struct config {
 	bool verbose, report_total, report_inactive;
 	double idle_timeout;
 	struct nm_setting *speed;
-	unsigned notify, label;
+	unsigned notify, label, layout;
 	char *plugin_name;
 };
 
@@ -207,6 +215,11 @@ static const struct nm_option options[] = {
 		config, "Label", NM_OPT_WORD, label, .words = &labels,
 		.help = "What the plugin instance is made of. An interface without an alias or altname, "
 			"or with one that another interface has too, is labelled with its name."),
+	NM_OPTION(
+		config, "Layout", NM_OPT_WORD, layout, .words = &layouts,
+		.help = "wide: one value list for each interface with all its counters and its state, and "
+			"one with its slow values, of types that receivers know from netmon.types.db: a "
+			"fraction of the cost."),
 	NM_OPTION(
 		config, "PluginName", NM_OPT_PLUGIN, plugin_name, .def = "netmon_link",
 		.help = "Send the values under the name of another plugin: \"interface\" for dashboards "
@@ -958,12 +971,18 @@ static bool reported(const struct nm_view *v, const struct link *l)
 		l->now.s.tx_packets + l->base.s.tx_packets);
 }
 
+/* bit/s; NAN: unknown. */
 static double speed_of(const struct config *c, const struct link *l)
 {
 	for (const struct nm_setting *s = c->speed; s; s = s->next)
 		if (!strcmp(s->name, l->a.name))
 			return s->value;
-	return l->speed;
+	return l->speed > 0 ? l->speed : NAN;
+}
+
+static double duplex_of(const struct link *l)
+{
+	return l->duplex >= 0 ? l->duplex : NAN;
 }
 
 /* 0 down, 1 idle, 2 active. */
@@ -980,27 +999,27 @@ static int link_state(const struct nm_view *v, struct link *l)
 		       1;
 }
 
-static void submit_utilization(const struct nm_view *v, struct nm_reading *r, const struct link *l)
+/* In percent of the speed; NAN: unknown, or a counter restarted. */
+static double utilization(const struct nm_view *v, const struct link *l, size_t bytes)
 {
-	static const struct single side[] = {
-		{"percent", "utilization_rx", OFFSET(rx_bytes)},
-		{"percent", "utilization_tx", OFFSET(tx_bytes)},
-	};
 	double speed = speed_of(v->config, l), seconds = (double)(l->now_at - l->last_at) / 1e9;
 
-	if (speed <= 0 || !l->last_at || seconds <= 0)
-		return;
-	for (size_t i = 0; i < NM_COUNT(side); i++) {
-		double percent = (double)growth(l, side[i].off) * 8 / seconds / speed * 100;
+	if (isnan(speed) || !l->last_at || seconds <= 0 ||
+	    counter(&l->now, bytes) < counter(&l->last, bytes))
+		return NAN;
+	double percent = (double)growth(l, bytes) * 8 / seconds / speed * 100;
 
-		/* a restarted counter tells nothing; bursts of a virtual link exceed its speed */
-		if (counter(&l->now, side[i].off) >= counter(&l->last, side[i].off))
-			nm_gauge(r, side[i].type, side[i].type_instance,
-				 percent < 100 ? percent : 100);
-	}
+	return percent < 100 ? percent : 100; /* bursts of a virtual link exceed its speed */
 }
 
-static void submit_slow(const struct nm_view *v, struct nm_reading *r, const struct link *l)
+static void gauge_if_known(struct nm_reading *r, const char *type, const char *type_instance,
+			   double v)
+{
+	if (!isnan(v))
+		nm_gauge(r, type, type_instance, v);
+}
+
+static void submit_slow(const struct nm_view *v, struct nm_reading *r, struct link *l)
 {
 	static const char *const counts[ADDRESS_COUNTS] = {
 		[IPV4] = "addresses_ipv4",
@@ -1009,7 +1028,6 @@ static void submit_slow(const struct nm_view *v, struct nm_reading *r, const str
 		[DADFAILED] = "addresses_dadfailed",
 		[DEPRECATED] = "addresses_deprecated",
 	};
-	double speed = speed_of(v->config, l);
 
 	nm_slow(r, true);
 	nm_gauge(r, "bool", "admin_up", !!(l->a.flags & IFF_UP));
@@ -1021,12 +1039,97 @@ static void submit_slow(const struct nm_view *v, struct nm_reading *r, const str
 	}
 	nm_gauge(r, "gauge", "mtu", l->a.mtu);
 	nm_gauge(r, "gauge", "promiscuity", l->a.promiscuity);
-	if (speed > 0)
-		nm_gauge(r, "gauge", "speed", speed);
-	if (l->duplex >= 0)
-		nm_gauge(r, "gauge", "duplex", l->duplex);
+	gauge_if_known(r, "gauge", "speed", speed_of(v->config, l));
+	gauge_if_known(r, "gauge", "duplex", duplex_of(l));
 	for (size_t i = 0; i < ADDRESS_COUNTS; i++)
 		nm_gauge(r, "gauge", counts[i], l->addresses[i]);
+	nm_slow(r, false);
+}
+
+static void submit_plain(const struct nm_view *v, struct nm_reading *r, struct link *l)
+{
+	const struct config *c = v->config;
+
+	for (size_t i = 0; i < NM_COUNT(pairs); i++)
+		nm_derive2(r, pairs[i].type, pairs[i].type_instance, counter(&l->now, pairs[i].rx),
+			   counter(&l->now, pairs[i].tx));
+	nm_derive(r, "if_multicast", NULL, l->now.s.multicast);
+	nm_gauge(r, "gauge", "link_state", link_state(v, l));
+	gauge_if_known(r, "percent", "utilization_rx", utilization(v, l, OFFSET(rx_bytes)));
+	gauge_if_known(r, "percent", "utilization_tx", utilization(v, l, OFFSET(tx_bytes)));
+	for (size_t i = 0; c->verbose && i < NM_COUNT(singles); i++)
+		if (singles[i].off < l->stats_len)
+			nm_derive(r, singles[i].type, singles[i].type_instance,
+				  counter(&l->now, singles[i].off));
+}
+
+/* ---- Layout wide: types of our own ---------------------------------------------------------- */
+
+/* Of struct rtnl_link_stats64, in its order. */
+static const struct nm_data_source wide_sources[] = {
+	{"rx_packets", false},       {"tx_packets", false},          {"rx_bytes", false},
+	{"tx_bytes", false},         {"rx_errors", false},           {"tx_errors", false},
+	{"rx_dropped", false},       {"tx_dropped", false},          {"multicast", false},
+	{"collisions", false},       {"rx_length_errors", false},    {"rx_over_errors", false},
+	{"rx_crc_errors", false},    {"rx_frame_errors", false},     {"rx_fifo_errors", false},
+	{"rx_missed_errors", false}, {"tx_aborted_errors", false},   {"tx_carrier_errors", false},
+	{"tx_fifo_errors", false},   {"tx_heartbeat_errors", false}, {"tx_window_errors", false},
+	{"rx_compressed", false},    {"tx_compressed", false},       {"rx_nohandler", false},
+	{"link_state", true},        {"utilization_rx", true},       {"utilization_tx", true},
+};
+enum { WIDE_COUNTERS = NM_COUNT(wide_sources) - 3 };
+_Static_assert(OFFSET(rx_nohandler) == (WIDE_COUNTERS - 1) * sizeof(uint64_t),
+	       "the counters are those that every kernel has, in the kernel's order");
+
+static const struct nm_data_source wide_slow_sources[] = {
+	{"admin_up", true},       {"carrier", true},         {"xdp", true},
+	{"carrier_up", false},    {"carrier_down", false},   {"mtu", true},
+	{"promiscuity", true},    {"speed", true},           {"duplex", true},
+	{"addr_ipv4", true},      {"addr_ipv6", true},       {"addr_tentative", true},
+	{"addr_dadfailed", true}, {"addr_deprecated", true},
+};
+
+enum { WIDE_LIST, WIDE_SLOW_LIST };
+static const struct nm_type types[] = {
+	[WIDE_LIST] = {"netmon_link", NM_ARRAY(wide_sources)},
+	[WIDE_SLOW_LIST] = {"netmon_link_slow", NM_ARRAY(wide_slow_sources)},
+};
+
+static void submit_wide(const struct nm_view *v, struct nm_reading *r, struct link *l)
+{
+	union nm_number number[NM_COUNT(wide_sources)], *gauge = number + WIDE_COUNTERS;
+
+	for (size_t i = 0; i < WIDE_COUNTERS; i++)
+		number[i].derive = l->now.c[i];
+	gauge[0].gauge = link_state(v, l);
+	gauge[1].gauge = utilization(v, l, OFFSET(rx_bytes));
+	gauge[2].gauge = utilization(v, l, OFFSET(tx_bytes));
+	nm_wide(r, &types[WIDE_LIST], number);
+}
+
+static void submit_wide_slow(const struct nm_view *v, struct nm_reading *r, struct link *l)
+{
+	const union nm_number number[NM_COUNT(wide_slow_sources)] = {
+		{.gauge = !!(l->a.flags & IFF_UP)},
+		{.gauge = !!(l->a.flags & IFF_LOWER_UP)},
+		{.gauge = l->a.xdp},
+		{.derive = l->a.carrier_up},
+		{.derive = l->a.carrier_down},
+		{.gauge = l->a.mtu},
+		{.gauge = l->a.promiscuity},
+		{.gauge = speed_of(v->config, l)},
+		{.gauge = duplex_of(l)},
+		{.gauge = l->addresses[IPV4]},
+		{.gauge = l->addresses[IPV6]},
+		{.gauge = l->addresses[TENTATIVE]},
+		{.gauge = l->addresses[DADFAILED]},
+		{.gauge = l->addresses[DEPRECATED]},
+	};
+
+	if (!l->a.counts_carrier) /* before Linux 4.16: a DERIVE cannot be unknown */
+		return;
+	nm_slow(r, true);
+	nm_wide(r, &types[WIDE_SLOW_LIST], number);
 	nm_slow(r, false);
 }
 
@@ -1035,18 +1138,9 @@ static void submit_one(const struct nm_view *v, struct nm_reading *r, struct lin
 	const struct config *c = v->config;
 
 	nm_instance(r, l->label);
-	for (size_t i = 0; i < NM_COUNT(pairs); i++)
-		nm_derive2(r, pairs[i].type, pairs[i].type_instance, counter(&l->now, pairs[i].rx),
-			   counter(&l->now, pairs[i].tx));
-	nm_derive(r, "if_multicast", NULL, l->now.s.multicast);
-	nm_gauge(r, "gauge", "link_state", link_state(v, l));
-	submit_utilization(v, r, l);
-	for (size_t i = 0; c->verbose && i < NM_COUNT(singles); i++)
-		if (singles[i].off < l->stats_len)
-			nm_derive(r, singles[i].type, singles[i].type_instance,
-				  counter(&l->now, singles[i].off));
+	(c->layout == WIDE ? submit_wide : submit_plain)(v, r, l);
 	if (l->changed || nm_slow_due(v, l->ifindex))
-		submit_slow(v, r, l);
+		(c->layout == WIDE ? submit_wide_slow : submit_slow)(v, r, l);
 	l->changed = false;
 }
 
@@ -1120,6 +1214,8 @@ const struct nm_plugin netmon_link = {
 	.nsource = NM_COUNT(sources),
 	.option = options,
 	.noption = NM_COUNT(options),
+	.type = types,
+	.ntype = NM_COUNT(types),
 	.defaults = &defaults,
 	.config_size = sizeof(struct config),
 	.state_size = sizeof(struct state),

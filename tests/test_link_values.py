@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What netmon_link sends about interfaces is what the kernel says of them."""
 
-from harness import INTERVAL, same, until, xdp_attach
+import math
+
+from harness import INTERVAL, ROOT, same, until, xdp_attach
 
 EVERY_READING = {
     "if_octets", "if_packets", "if_errors", "if_dropped", "if_multicast",
@@ -153,7 +155,7 @@ def test_link_state_tells_down_idle_and_active(t):
 
     pulled = daemon.now()
     ns.ip("link set b0 down")
-    same(ns.sysfs("a0/operstate"), ["lowerlayerdown"], "the test's own cable")
+    until(lambda: ns.sysfs("a0/operstate") == ["lowerlayerdown"], "the test's own cable")
     daemon.wait_value("a0/gauge-link_state", 0, since=pulled)
     daemon.wait_value("a0/bool-carrier", 0, since=pulled)
     daemon.wait_value("a0/bool-admin_up", 1)
@@ -406,3 +408,55 @@ def test_attributes_are_not_dumped_at_every_reading(t):
     two = daemon.reading(since=one["self/derive-messages"].time)
     messages = two["self/derive-messages"].plain - one["self/derive-messages"].plain
     assert 201 <= messages <= 210, f"{messages} messages for 201 interfaces"
+
+
+# ---- Layout wide ---------------------------------------------------------------------------------
+
+PLAIN = {"rx_bytes": "if_octets rx", "tx_bytes": "if_octets tx", "rx_errors": "if_errors rx",
+         "rx_dropped": "if_dropped rx", "multicast": "if_multicast value",
+         "link_state": "gauge-link_state value"}
+
+
+def test_wide_layout_has_the_same_values_in_two_lists(t):
+    ns = t.namespace()
+    ns.veth("a0", "b0")
+    ns.batch(["link add ifb0 type ifb", "addr add 192.0.2.1/24 dev a0"])
+    daemon = t.collectd('Layout "wide"\nSpeed "a0" 1000000', ns).ready("a0", "netmon_link")
+    sent = daemon.now()
+    ns.frames("a0", count=50, size=1000)
+    ns.frames("b0", count=20, size=100)
+    stats = ns.link("a0")["stats64"]
+    active = daemon.wait_value("a0/netmon_link", lambda v: v["tx_bytes"] == stats["tx"]["bytes"],
+                               since=sent).plain
+    expected = {f"{way}_{name}": stats[way][name] for way in ("rx", "tx")
+                for name in ("packets", "bytes", "errors", "dropped")}
+    same({k: active[k] for k in expected}, expected, "counters of a0")
+    same(active["link_state"], 2, "state")
+    assert 0 < active["utilization_tx"] <= 100, active["utilization_tx"]
+
+    slow = daemon.wait_value("a0/netmon_link_slow")
+    same(slow.interval, 6 * INTERVAL, "interval of the slow list")
+    expected = {"admin_up": 1, "carrier": 1, "xdp": 0, "mtu": 1500, "speed": 1e6, "addr_ipv4": 1,
+                "addr_ipv6": 0, "addr_dadfailed": 0}
+    same({k: slow.plain[k] for k in expected}, expected, "slow values of a0")
+    unknown = daemon.wait_value("ifb0/netmon_link_slow").plain["speed"]
+    assert unknown is None or math.isnan(unknown), f"a speed that nobody knows: {unknown}"
+
+    ns.ip("link set a0 mtu 1280")
+    daemon.wait_value("a0/netmon_link_slow", lambda v: v["mtu"] == 1280)
+    same({i for i in daemon.ids() if i.startswith("a0/")},
+         {"a0/netmon_link", "a0/netmon_link_slow"}, "lists of a0")
+
+
+def test_types_db_for_receivers_is_that_of_the_plugin(t):
+    """The daemon compares its own types with those of a types.db that it has read."""
+    types = f'TypesDB "/usr/share/collectd/types.db" "{ROOT}/conf/netmon.types.db"'
+    t.collectd('Layout "wide"', t.namespace(), before=types).ready("lo", "netmon_link")
+
+
+def test_older_types_db_is_said(t):
+    older = t.dir / "older.db"
+    older.write_text("netmon_link  rx_packets:DERIVE:0:U, tx_packets:DERIVE:0:U\n")
+    types = f'TypesDB "/usr/share/collectd/types.db" "{older}"'
+    daemon = t.collectd(ns=t.namespace(), before=types, expect_log=["other data sources"]).ready()
+    daemon.wait_log("has the type netmon_link with other data sources")
