@@ -136,27 +136,32 @@ static void push(struct nm_reading *r, struct nm_value value, const union nm_num
 
 void nm_gauge(struct nm_reading *r, const char *type, const char *type_instance, double v)
 {
-	push(r,
-	     (struct nm_value){.type = type, .type_instance = type_instance, .gauge = true, .n = 1},
-	     &(union nm_number){.gauge = v});
+	struct nm_value value = {
+		.type = type, .type_instance = type_instance, .gauge = true, .n = 1};
+
+	push(r, value, &(union nm_number){.gauge = v});
 }
 
 void nm_derive(struct nm_reading *r, const char *type, const char *type_instance, uint64_t v)
 {
-	push(r, (struct nm_value){.type = type, .type_instance = type_instance, .n = 1},
-	     &(union nm_number){.derive = v});
+	struct nm_value value = {.type = type, .type_instance = type_instance, .n = 1};
+
+	push(r, value, &(union nm_number){.derive = v});
 }
 
 void nm_derive2(struct nm_reading *r, const char *type, const char *type_instance, uint64_t rx,
 		uint64_t tx)
 {
-	push(r, (struct nm_value){.type = type, .type_instance = type_instance, .n = 2},
-	     (union nm_number[]){{.derive = rx}, {.derive = tx}});
+	struct nm_value value = {.type = type, .type_instance = type_instance, .n = 2};
+
+	push(r, value, (union nm_number[]){{.derive = rx}, {.derive = tx}});
 }
 
 void nm_wide(struct nm_reading *r, const struct nm_type *type, const union nm_number *number)
 {
-	push(r, (struct nm_value){.type = type->name, .own = type, .n = type->n}, number);
+	struct nm_value value = {.type = type->name, .own = type, .n = type->n};
+
+	push(r, value, number);
 }
 
 /* ---- notices ------------------------------------------------------------------- */
