@@ -90,12 +90,14 @@ check:
 	@$(MAKE) -s vm-kernel || echo 'netmon: what needs another kernel is skipped'
 	@tests/run $(if $(STRICT),--strict) --build $B $(SANITIZERS:%=--build $B/%) $(TESTS:%=-k %)
 
-tests: $B/tests/sink.so $B/tests/replay
+tests: $B/tests/sink.so $B/tests/replay $B/tests/storm
 $B/tests/replay: $B/tests/fuzz/replay.o $(plugins:%=$B/plugins/%.o) $(common)
 	$(link) -o $@ $^ $(pkg_libs)
 $B/tests/sink.so: tests/sink.c
 	@mkdir -p $(@D)
 	$(compile) $(collectd_flags) -fvisibility=default -shared -o $@ $<
+$B/tests/storm: $B/tests/storm.o
+	$(link) -o $@ $^ $(pkg_libs)
 
 # Another kernel for the tests, unpacked and not installed: tests/vm/run -- COMMAND
 vm-kernel:

@@ -287,6 +287,7 @@ static int wait_for_events(struct nm_view *v, double seconds)
 	for (size_t i = 0; i < n; i++)
 		fds[i] = (struct pollfd){.fd = fd[i], .events = POLLIN};
 	for (uint64_t t; (!err || err == -ENOBUFS) && (t = now()) < end;) {
+		poll(NULL, 0, nm_rest(v));
 		poll(fds, n, (int)((end - t + 999999) / 1000000));
 		err = nm_events(v);
 		print_notices(v);

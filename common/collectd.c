@@ -489,14 +489,29 @@ static void drain_fd(int fd)
 		;
 }
 
+/* How long a storm's events wait for each other; who wants the thread awake does not wait. */
+static int longest_rest(void)
+{
+	int rest = 0, one;
+
+	for (size_t i = 0; i < nseats; i++) {
+		one = seats[i].view ? nm_rest(seats[i].view) : 0;
+		rest = one > rest ? one : rest;
+	}
+	return rest;
+}
+
 static void *sleep_on_events(void *arg)
 {
 	struct sleeper z = {0};
+	int rest = 0;
 
 	(void)arg;
 	pthread_mutex_lock(&lock);
 	while (!stopping && ((z.fd && z.changes == changes) || !gather(&z))) {
 		pthread_mutex_unlock(&lock);
+		if (rest)
+			poll(&z.fd[WAKE], 1, rest);
 		poll(z.fd, z.n, -1);
 		pthread_mutex_lock(&lock);
 		if (z.fd[WAKE].revents)
@@ -509,6 +524,7 @@ static void *sleep_on_events(void *arg)
 		for (size_t i = FIRST_VIEW; i < z.n && z.changes == changes; i++)
 			if (z.fd[i].revents)
 				events_of(&seats[z.seat[i]]);
+		rest = longest_rest();
 		notify_all();
 	}
 	pthread_mutex_unlock(&lock);

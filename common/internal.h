@@ -36,6 +36,8 @@ struct view {
 	size_t room;
 	uint64_t audited; /* ns, as pub.now */
 	uint64_t wall;    /* ns since 1970, as pub.now */
+	uint64_t woken;   /* ns: when nm_events() was called last */
+	bool fast;        /* more than one event came for each REST since */
 
 	nm_tap *tap;
 	void *tap_arg;

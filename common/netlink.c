@@ -30,6 +30,7 @@
 #define DUMP_TRIES     3
 #define ANSWER_TIMEOUT 10        /* s without a word: the kernel has lost the question */
 #define MAX_EVENTS     (1 << 17) /* in one go: changes faster than we read must not hold a reading */
+#define REST           1         /* ms: what a storm's events wait for each other */
 
 uint64_t nm_clock(int id)
 {
@@ -452,11 +453,19 @@ void nm_distrust(struct nm_view *v, const struct nm_source *s)
 int nm_events(struct nm_view *v)
 {
 	struct view *w = view_of(v);
+	uint64_t before = v->cost.events, start = nm_clock(CLOCK_MONOTONIC);
 	int err = drain(w);
 
+	w->fast = (v->cost.events - before) * REST * 1000000 > start - w->woken;
+	w->woken = start;
 	if (v->news && v->plugin->settle && v->plugin->settle(v) == -ENOMEM)
 		err = -ENOMEM;
 	return err;
+}
+
+int nm_rest(const struct nm_view *v)
+{
+	return view_of(v)->fast ? REST : 0;
 }
 
 size_t nm_fds(const struct nm_view *v, int *fd, size_t max)

@@ -346,6 +346,11 @@ int nm_sync(struct nm_view *v);
 int nm_read(struct nm_view *v, struct nm_reading *r);
 /* Delivers queued events, never blocks.  -ENOBUFS: some were lost, the next reading repairs. */
 int nm_events(struct nm_view *v);
+/*
+ * ms to rest before the next poll(): 0, unless events come so fast that each would wake the host
+ * alone, which costs ten times what it takes to deliver it.
+ */
+int nm_rest(const struct nm_view *v);
 /* Descriptors to poll() for nm_events(); returns how many of max were written. */
 size_t nm_fds(const struct nm_view *v, int *fd, size_t max);
 /* A tapped view: dumps the i-th source. */
