@@ -10,12 +10,15 @@
 enum nm_bus { NM_ROUTE, NM_GENERIC, NM_BUSES, NM_FILE = NM_BUSES /* has no socket */ };
 
 struct nm_srcstate {
-	int error;       /* why it cannot be asked */
+	int error;       /* why it cannot be asked; -ENODATA: a file has no answer so far */
 	uint16_t family; /* generic netlink: the family's id */
 	bool dirty;      /* kept: the state is not known to be true */
-	uint64_t rest;   /* torn: ns, monotonic, until which it is not dumped again */
+	bool whole;      /* one dump of it was */
+	uint8_t vain;    /* dumps that were not, before */
 	int fd;          /* of a file; -1: not open */
 };
+
+#define NM_MINUTE 60
 
 struct view {
 	struct nm_view pub; /* first: the two are cast into each other */
@@ -34,10 +37,13 @@ struct view {
 	const struct nlattr *attr[NM_ATTR_MAX + 1];
 	char *buf;
 	size_t room;
-	uint64_t audited; /* ns, as pub.now */
-	uint64_t wall;    /* ns since 1970, as pub.now */
-	uint64_t woken;   /* ns: when nm_events() was called last */
-	bool fast;        /* more than one event came for each REST since */
+	struct {
+		uint64_t second, ns;
+	} held[NM_MINUTE]; /* what dumps of torn sources took, in the last minute */
+	uint64_t audited;  /* ns, as pub.now */
+	uint64_t wall;     /* ns since 1970, as pub.now */
+	uint64_t woken;    /* ns: when nm_events() was called last */
+	bool fast;         /* more than one event came for each REST since */
 
 	nm_tap *tap;
 	void *tap_arg;
@@ -65,6 +71,8 @@ uint64_t nm_clock(int id);
 void nm_take(struct view *w, enum nm_bus bus, const void *buf, size_t len, bool event);
 void nm_answer_starts(struct view *w, const struct nm_source *s, uint32_t seq, bool dump);
 int nm_answer_ends(struct view *w);
+/* All kept sources were read: what differs from now on is news. */
+bool nm_all_read(const struct view *w);
 /* To the tap or the plugin. */
 int nm_hand_on(struct view *w, const struct nm_msg *m);
 int nm_finish_reading(struct view *w, struct nm_reading *r);
@@ -76,7 +84,8 @@ const struct nlmsghdr *nm_msg_next(const struct nlmsghdr *h, const void *end);
 enum nm_direction { NM_ANSWER = 0, NM_EVENT = 2, NM_REQUEST = 4 }; /* PACKET_* of if_packet.h */
 void nm_record_packet(struct view *w, enum nm_bus bus, enum nm_direction dir, const void *buf,
 		      size_t len);
-void nm_record_mark(struct view *w);
+/* NM_REQUEST: a reading ended here; NM_EVENT: what waited was delivered, the plugin settled. */
+void nm_record_mark(struct view *w, enum nm_direction what);
 
 /* proc.c: files of /proc as sources */
 int nm_file_open(struct view *w, const struct nm_source *s); /* in the calling thread's namespace */

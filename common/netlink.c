@@ -29,6 +29,7 @@
 #define BUF_MAX        (16 << 20)
 #define DUMP_TRIES     3
 #define ANSWER_TIMEOUT 10        /* s without a word: the kernel has lost the question */
+#define TORN_TRIES     9         /* after which what they had together is as good as whole */
 #define MAX_EVENTS     (1 << 17) /* in one go: changes faster than we read must not hold a reading */
 #define REST           1         /* ms: what a storm's events wait for each other */
 
@@ -196,10 +197,17 @@ void nm_answer_starts(struct view *w, const struct nm_source *s, uint32_t seq, b
 		w->pub.plugin->begin(&w->pub, s);
 }
 
+/* What a kernel lacks, or does not tell us, is remembered and not asked for again. */
+static bool cannot_be_had(int err)
+{
+	return err == -EOPNOTSUPP || err == -EAFNOSUPPORT || err == -EPERM || err == -ENOENT;
+}
+
 /* 0, the kernel's error, or -EINTR: read to its end, but the set changed meanwhile. */
 int nm_answer_ends(struct view *w)
 {
 	const struct nm_source *s = w->asked;
+	struct nm_srcstate *st = state_of(w, s);
 	int err = w->answer ? w->answer : w->interrupted ? -EINTR : 0;
 
 	w->asked = NULL;
@@ -207,11 +215,29 @@ int nm_answer_ends(struct view *w)
 		return err;
 	w->pub.cost.dumps++;
 	w->pub.cost.interrupted += err != 0;
-	if (s->kept)
-		state_of(w, s)->dirty = err != 0;
+	st->error = cannot_be_had(err) ? err : 0;
+	st->dirty = s->kept && err;
+	st->whole |= !err;
+	st->vain += err == -EINTR && st->vain < UINT8_MAX;
 	if (w->pub.config && w->pub.plugin->end)
 		w->pub.plugin->end(&w->pub, s, !err);
 	return err;
+}
+
+/*
+ * Where the set changes all the time, no dump of a torn source is ever known to
+ * be whole.  What one has missed another has had, or an event told of it.
+ */
+bool nm_all_read(const struct view *w)
+{
+	for (size_t i = 0; i < w->pub.plugin->nsource; i++) {
+		const struct nm_source *s = &w->pub.plugin->source[i];
+		const struct nm_srcstate *st = &w->src[i];
+
+		if (s->kept && !st->whole && st->vain && !(s->torn && st->vain >= TORN_TRIES))
+			return false;
+	}
+	return true;
 }
 
 /* A kernel that lacks the address family asked for answers with all the others. */
@@ -263,6 +289,40 @@ void nm_take(struct view *w, enum nm_bus bus, const void *buf, size_t len, bool 
 
 /* ---- sockets -------------------------------------------------------------------- */
 
+static void distrust_all(struct view *w, enum nm_bus bus)
+{
+	for (size_t i = 0; i < w->pub.plugin->nsource; i++)
+		if (w->pub.plugin->source[i].kept && nm_bus_of(&w->pub.plugin->source[i]) == bus)
+			w->src[i].dirty = true;
+}
+
+static void events_lost(struct view *w, enum nm_bus bus)
+{
+	w->pub.cost.lost++;
+	distrust_all(w, bus);
+}
+
+/*
+ * FDB, MDB and rule dumps miss and repeat entries when the set changes meanwhile,
+ * and are not flagged: whoever changed something has sent an event.  So they are
+ * flagged here, and in what is recorded.  That events were lost is said once, also
+ * to who only looks.
+ */
+static bool events_wait(struct view *w, enum nm_bus bus)
+{
+	bool lost;
+
+	if (!w->bus[bus].listen)
+		return false;
+	if (recv(mnl_socket_get_fd(w->bus[bus].listen), NULL, 0,
+		 MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT) > 0)
+		return true;
+	lost = errno == ENOBUFS;
+	if (lost)
+		events_lost(w, bus);
+	return lost;
+}
+
 /* Bytes received; -EMSGSIZE: they did not fit, the next time they will. */
 static ssize_t receive(struct view *w, enum nm_bus bus, bool event, int flags)
 {
@@ -294,42 +354,11 @@ static ssize_t receive(struct view *w, enum nm_bus bus, bool event, int flags)
 		}
 		return -EMSGSIZE;
 	}
+	if (!event && w->dump && w->asked->torn && (size_t)n >= NLMSG_HDRLEN && events_wait(w, bus))
+		((struct nlmsghdr *)(void *)w->buf)->nlmsg_flags |= NLM_F_DUMP_INTR;
 	if (w->record)
 		nm_record_packet(w, bus, event ? NM_EVENT : NM_ANSWER, w->buf, (size_t)n);
 	return n;
-}
-
-static void distrust_all(struct view *w, enum nm_bus bus)
-{
-	for (size_t i = 0; i < w->pub.plugin->nsource; i++)
-		if (w->pub.plugin->source[i].kept && nm_bus_of(&w->pub.plugin->source[i]) == bus)
-			w->src[i].dirty = true;
-}
-
-static void events_lost(struct view *w, enum nm_bus bus)
-{
-	w->pub.cost.lost++;
-	distrust_all(w, bus);
-}
-
-/*
- * FDB, MDB and rule dumps miss and repeat entries when the set changes meanwhile,
- * and are not flagged: whoever changed something has sent an event.  That events
- * were lost is said once, also to who only looks.
- */
-static bool events_wait(struct view *w, enum nm_bus bus)
-{
-	bool lost;
-
-	if (!w->bus[bus].listen)
-		return false;
-	if (recv(mnl_socket_get_fd(w->bus[bus].listen), NULL, 0,
-		 MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT) > 0)
-		return true;
-	lost = errno == ENOBUFS;
-	if (lost)
-		events_lost(w, bus);
-	return lost;
 }
 
 /*
@@ -355,15 +384,41 @@ static int read_answer(struct view *w, enum nm_bus bus)
 	}
 	if (given_up)
 		w->answer = given_up;
-	w->interrupted |= w->dump && w->asked->torn && events_wait(w, bus);
 	return nm_answer_ends(w);
+}
+
+/*
+ * How long dumps of torn sources took in the last minute, with one that has just ended.
+ * It is processor time that is counted: waiting for the lock is not holding it.
+ */
+static uint64_t held(struct view *w, uint64_t ns)
+{
+	uint64_t second = nm_clock(CLOCK_MONOTONIC) / NM_NS_PER_S, sum = 0;
+	size_t now = second % NM_MINUTE;
+
+	w->held[now].ns = ns + (w->held[now].second == second ? w->held[now].ns : 0);
+	w->held[now].second = second;
+	for (size_t i = 0; i < NM_MINUTE; i++)
+		sum += second - w->held[i].second < NM_MINUTE ? w->held[i].ns : 0;
+	return sum;
+}
+
+/*
+ * A dump of a torn source holds the kernel's lock, against everybody who changes
+ * something: no more than a hundredth of the last minute for us.
+ */
+static bool held_enough(struct view *w)
+{
+	return held(w, 0) > NM_MINUTE * NM_NS_PER_S / 100;
 }
 
 static int ask(struct view *w, const struct nm_source *s, const void *key)
 {
 	enum nm_bus bus = nm_bus_of(s);
 	struct nlmsghdr *h;
+	uint64_t start;
 	uint8_t *hdr;
+	int err;
 
 	if (bus == NM_FILE)
 		return nm_file_read(w, s);
@@ -381,12 +436,16 @@ static int ask(struct view *w, const struct nm_source *s, const void *key)
 		s->ask(&w->pub, h, key);
 	if (w->record)
 		nm_record_packet(w, bus, NM_REQUEST, h, h->nlmsg_len);
+	start = s->torn ? nm_clock(CLOCK_THREAD_CPUTIME_ID) : 0;
 	nm_answer_starts(w, s, h->nlmsg_seq, !key);
 	if (mnl_socket_sendto(w->bus[bus].ask, h, h->nlmsg_len) < 0) {
 		w->answer = -errno;
 		return nm_answer_ends(w);
 	}
-	return read_answer(w, bus);
+	err = read_answer(w, bus);
+	if (s->torn && !key)
+		held(w, nm_clock(CLOCK_THREAD_CPUTIME_ID) - start);
+	return err;
 }
 
 int nm_ask(struct nm_view *v, const struct nm_source *s, const void *key)
@@ -428,9 +487,13 @@ static int dump(struct view *w, const struct nm_source *s, int tries)
 {
 	int err;
 
-	while (((err = ask(w, s, NULL)) == -EINTR || err == -EMSGSIZE) && --tries > 0)
-		if (s->torn) /* or the event that tore this one would tear the next */
-			drain(w);
+	while (((err = ask(w, s, NULL)) == -EINTR || err == -EMSGSIZE) && --tries > 0) {
+		if (!s->torn)
+			continue;
+		if (held_enough(w))
+			break;
+		drain(w); /* or the event that tore this one would tear the next */
+	}
 	return err;
 }
 
@@ -443,9 +506,11 @@ int nm_dump(struct nm_view *v, size_t i)
 
 void nm_distrust(struct nm_view *v, const struct nm_source *s)
 {
-	state_of(view_of(v), s)->dirty = true;
-	if (!s->family) /* the module that answers may have been loaded meanwhile */
-		state_of(view_of(v), s)->error = 0;
+	struct view *w = view_of(v);
+
+	state_of(w, s)->dirty = true;
+	if (!s->family && !(w->flags & NM_REPLAY)) /* a module that answers may be loaded now */
+		state_of(w, s)->error = 0;
 }
 
 /* ---- events ----------------------------------------------------------------------- */
@@ -460,6 +525,8 @@ int nm_events(struct nm_view *v)
 	w->woken = start;
 	if (v->news && v->plugin->settle && v->plugin->settle(v) == -ENOMEM)
 		err = -ENOMEM;
+	if (w->record && v->cost.events != before)
+		nm_record_mark(w, NM_EVENT);
 	return err;
 }
 
@@ -486,27 +553,7 @@ static int dump_or_do_without(struct view *w, const struct nm_source *s)
 	struct nm_srcstate *st = state_of(w, s);
 	int err = st->error ? st->error : dump(w, s, DUMP_TRIES);
 
-	if (err == -EOPNOTSUPP || err == -EAFNOSUPPORT || err == -EPERM || err == -ENOENT)
-		st->error = err;
-	return err && err != -EINTR && err == st->error && s->without ? 0 : err;
-}
-
-/*
- * Where the set changes all the time no dump of a torn source is ever known to
- * be whole: what it had counts, the readings that follow try again, and the
- * kernel's lock is held by us for a hundredth of the time at most.
- */
-static int dump_torn(struct view *w, const struct nm_source *s)
-{
-	uint64_t start = nm_clock(CLOCK_MONOTONIC), end;
-	int err;
-
-	if (start < state_of(w, s)->rest)
-		return 0;
-	err = dump_or_do_without(w, s);
-	end = nm_clock(CLOCK_MONOTONIC);
-	state_of(w, s)->rest = end + 99 * (end - start);
-	return err == -EINTR ? 0 : err;
+	return err && err == st->error && s->without ? 0 : err;
 }
 
 static bool wanted(const struct view *w, const struct nm_source *s)
@@ -523,16 +570,16 @@ int nm_sync(struct nm_view *v)
 		const struct nm_source *s = &v->plugin->source[i];
 		int e;
 
-		if (!s->kept || !w->src[i].dirty || w->src[i].error || !wanted(w, s))
+		if (!s->kept || !w->src[i].dirty || w->src[i].error || !wanted(w, s) ||
+		    (s->torn && held_enough(w)))
 			continue;
-		e = s->torn ? dump_torn(w, s) : dump_or_do_without(w, s);
+		e = dump_or_do_without(w, s);
 		drain(w); /* what happened meanwhile */
 		if (e && e != -EINTR)
 			return e;
 		err = e ? e : err;
 	}
-	if (!err)
-		v->news = true;
+	v->news |= nm_all_read(w);
 	return err;
 }
 
@@ -608,7 +655,7 @@ int nm_read(struct nm_view *v, struct nm_reading *r)
 		err = r->err;
 	v->readings++;
 	if (w->record)
-		nm_record_mark(w);
+		nm_record_mark(w, NM_REQUEST);
 	return err ? err : w->record_error;
 }
 
@@ -709,7 +756,9 @@ int nm_open(struct nm_view **v, const struct nm_plugin *p, const void *config, c
 	if (!w->buf || !w->src || !w->pub.state || (netns && !w->pub.netns))
 		goto fail;
 	for (size_t i = 0; i < p->nsource; i++)
-		w->src[i] = (struct nm_srcstate){.dirty = p->source[i].kept, .fd = -1};
+		w->src[i] = (struct nm_srcstate){.error = flags & NM_REPLAY ? -ENODATA : 0,
+						 .dirty = p->source[i].kept,
+						 .fd = -1};
 	err = config && p->open ? p->open(&w->pub) : 0;
 	if (err)
 		goto fail;

@@ -170,7 +170,9 @@ struct nm_notice *nm_notify(struct nm_view *v, enum nm_severity severity, const 
 			    const char *instance)
 {
 	struct view *w = view_of(v);
-	struct nm_notice *n = w->waiting < MAX_WAITING ? calloc(1, sizeof(*n)) : NULL;
+	/* of a recording they are taken at its readings only */
+	bool room = w->waiting < MAX_WAITING || w->flags & NM_REPLAY;
+	struct nm_notice *n = room ? calloc(1, sizeof(*n)) : NULL;
 
 	if (!n) {
 		v->cost.unsent++;

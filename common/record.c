@@ -4,7 +4,8 @@
  * which tcpdump and Wireshark read too.  A packet is the 16 bytes of Linux'
  * "cooked" header (direction, ARPHRD_NETLINK, netlink protocol; big-endian) and
  * the messages of one datagram.  Requests are recorded, so that a replay sees
- * where a dump begins, and an NLMSG_NOOP where a reading ended.
+ * where a dump begins, and an NLMSG_NOOP where a reading ended or, as an event,
+ * where those that had come together did.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -68,11 +69,11 @@ void nm_record_packet(struct view *w, enum nm_bus bus, enum nm_direction dir, co
 		w->record_error = -EIO;
 }
 
-void nm_record_mark(struct view *w)
+void nm_record_mark(struct view *w, enum nm_direction what)
 {
 	struct nlmsghdr noop = {.nlmsg_len = sizeof(noop), .nlmsg_type = NLMSG_NOOP};
 
-	nm_record_packet(w, NM_ROUTE, NM_REQUEST, &noop, sizeof(noop));
+	nm_record_packet(w, NM_ROUTE, what, &noop, sizeof(noop));
 	if (fflush(w->record))
 		w->record_error = -EIO;
 }
@@ -149,6 +150,14 @@ static void replay_request(struct view *w, enum nm_bus bus, const struct nlmsghd
 	}
 }
 
+/* As nm_events() and nm_read() do; what they asked for then stands before this in the file. */
+static int settle(struct view *w)
+{
+	const struct nm_plugin *p = w->pub.plugin;
+
+	return w->pub.config && p->settle ? p->settle(&w->pub) : 0;
+}
+
 /* true: a reading ended here. */
 static bool replay_packet(struct view *w, const struct cooked *c, const void *buf, size_t len)
 {
@@ -167,6 +176,11 @@ static bool replay_packet(struct view *w, const struct cooked *c, const void *bu
 		if (h->nlmsg_type == NLMSG_NOOP)
 			return true;
 		replay_request(w, bus, h);
+		return false;
+	}
+	if (h->nlmsg_type == NLMSG_NOOP && ntohs(c->direction) == NM_EVENT) {
+		if (w->pub.news)
+			settle(w);
 		return false;
 	}
 	if (bus == NM_GENERIC && h->nlmsg_type == GENL_ID_CTRL)
@@ -253,8 +267,10 @@ static int replay(struct view *w, FILE *from, struct nm_reading *r, char *err, s
 	}
 	if (e < 0 || !any || !r || !w->pub.config)
 		return e < 0 ? e : mark;
-	w->pub.news = true;
-	e = nm_finish_reading(w, r);
+	w->pub.news |= nm_all_read(w);
+	e = settle(w);
+	if (!e)
+		e = nm_finish_reading(w, r);
 	w->pub.readings++;
 	return e ? e : 1;
 }

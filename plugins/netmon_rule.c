@@ -985,7 +985,6 @@ struct target { /* a priority */
 };
 
 struct family {
-	bool known;    /* dumped as a whole at least once */
 	bool changed;  /* slow values are due in the next reading */
 	bool turned;   /* a target has come or gone */
 	uint64_t dump; /* number of the dump that runs or ran last */
@@ -1134,7 +1133,7 @@ static struct nm_notice *tell(struct nm_view *v, const struct family *f, unsigne
 	const struct config *c = v->config;
 	struct nm_notice *n;
 
-	if (!v->news || !f->known || !(c->notify & what))
+	if (!v->news || !(c->notify & what))
 		return NULL;
 	n = nm_notify(v, severity, nm_name(&notices, what),
 		      sources[RULES + index_of(v->state, f)].what);
@@ -1163,7 +1162,7 @@ static void tell_set(struct nm_view *v, const struct family *f, const struct rul
 	struct nm_notice *n;
 	struct text t;
 
-	if (!v->news || !f->known || !(c->notify & (added ? ADD : DELETE)))
+	if (!v->news || !(c->notify & (added ? ADD : DELETE)))
 		return; /* before its words are made */
 	write_rule(&t, s->names, r->id, r->detached, lacks_target(f, r->id));
 	n = tell(v, f, added ? ADD : DELETE, added ? NM_OKAY : NM_WARNING, added ? NULL : t.s,
@@ -1544,22 +1543,22 @@ static void end_rule(struct nm_view *v, const struct nm_source *src, bool whole)
 	const void *key;
 	struct rule *r;
 
-	if (!whole || src == &sources[ROUTES])
+	if (src == &sources[ROUTES])
 		return;
 	if (src == &sources[LINKS]) {
-		sweep_links(v);
+		if (whole)
+			sweep_links(v);
 		return;
 	}
 	f = &s->family[src - &sources[RULES]];
-	for (size_t i = 0; (r = nm_map_next(&f->by_key, &key, &i));) {
+	for (size_t i = 0; whole && (r = nm_map_next(&f->by_key, &key, &i));) {
 		bool gone = r->seen != f->dump;
 
 		set_number(v, f, key, r, gone ? 0 : r->n_seen);
 		i -= gone;
 	}
-	if (!f->known) /* what it found is no news */
+	if (!v->news) /* nor is what it found */
 		look_at_gotos(v, f);
-	f->known = true;
 }
 
 static int on_route(const struct nm_view *v, const struct nm_msg *m)
@@ -1580,6 +1579,11 @@ static int message_rule(struct nm_view *v, const struct nm_msg *m)
 	return m->src == &sources[ROUTES] ? on_route(v, m) : on_rule(v, m);
 }
 
+static bool known(const struct nm_view *v, const struct family *f)
+{
+	return v->news && !nm_source_error(v, RULES + index_of(v->state, f));
+}
+
 /* What depends on several rules is told once all that has come is counted. */
 static int settle_rule(struct nm_view *v)
 {
@@ -1590,7 +1594,7 @@ static int settle_rule(struct nm_view *v)
 	for (struct expectation *e = s->expect; e < s->expect + s->nexpect; e++) {
 		const struct family *f = &s->family[e->family];
 
-		if (!v->news || !e->valid || !f->known)
+		if (!known(v, f) || !e->valid)
 			continue;
 		if (e->missing != !e->have) {
 			e->missing = !e->have;
@@ -1750,9 +1754,8 @@ static int submit_rule(struct nm_view *v, struct nm_reading *r)
 {
 	struct state *s = v->state;
 
-	settle_rule(v); /* a recording has nobody else who does */
 	for (struct family *f = s->family; f < s->family + FAMILIES; f++)
-		if (f->known)
+		if (known(v, f))
 			submit_family(v, r, f);
 	return 0;
 }

@@ -6,7 +6,7 @@ import json
 import pathlib
 import subprocess
 
-from harness import alone, same
+from harness import alone, same, time_limit
 
 STORM = 100000  # changes a second
 
@@ -89,3 +89,54 @@ def test_a_storm_delays_no_notice(t):
     after = times_to_tell(ns, daemon)
     for name, late in ("before", quiet), ("in", busy), ("after", after):
         t.note(f"{name} the storm {late[len(late) // 2]:.1f} ms in the median")
+
+
+def entries(ns):
+    out = ns.run("bridge", "-j", "fdb", "show", "dev", "a0")
+    return sum(e.get("state") == "static" for e in json.loads(out))
+
+
+@alone
+@time_limit(120)
+def test_lost_events_are_repaired_as_soon_as_it_is_quiet(t):
+    """Dumps in a storm are torn one after another; that must not delay the one that is not."""
+    ns = link(t)
+    ns.batch(["link add br0 type bridge", "link set a0 master br0", "link set br0 up"])
+    ns.run("bridge", "-batch", "-", input="".join(
+        f"fdb add 02:00:00:{i >> 16:02x}:{i >> 8 & 255:02x}:{i & 255:02x} dev a0 master static\n"
+        for i in range(10000)))
+    daemon = t.collectd("ReceiveBuffer 4096\nAuditInterval 0.3\nSlowInterval 0.1", ns,
+                        plugin="netmon_neighbor", expect_log=["ENOBUFS", "lost"])
+    daemon.wait_value("a0/gauge-fdb_static", 10000)
+    with storm(t, ns, "fdb", "a0", 1.3, rate=20000):
+        pass
+    expected = entries(ns)
+    reading = daemon.reading(since=daemon.now())
+    same(reading["a0/gauge-fdb_static"].plain, expected, "entries when it is quiet")
+    t.note(", ".join(f"{reading[f'self/derive-{what}'].plain} {what}"
+                     for what in ("lost", "dumps", "interrupted")))
+
+
+def told(output):
+    """Readings and notices; what reading cost is not in a recording."""
+    return [line for line in output.splitlines() if not line.startswith("self/")]
+
+
+@alone
+def test_a_recording_of_a_storm_tells_what_was_told(t):
+    """Of dumps that were torn, questions that events led to, and events that came together."""
+    ns = link(t)
+    ns.batch([f"rule add priority {p} lookup {p % 9 + 100}" for p in range(1000, 3000)])
+    ns.batch(["link add br0 type bridge", "link set a0 master br0", "link set br0 up"])
+    for kind, plugin in ("rule", "rule"), ("fdb", "neighbor"), ("route", "route"):
+        file = t.dir / f"{kind}.pcap"
+        options = "--option", 'Notify "all"', "--option", "AuditInterval 0.2"
+        with storm(t, ns, kind, "a0", 2, rate=20000):
+            live = t.netmon("metrics", plugin, "--count", 4, "--interval", 0.4, "--record", file,
+                            *options, ns=ns)
+        again = t.netmon("metrics", plugin, "--replay", file, *options, ok=(0, 3))
+        a, b = told(live.stdout), told(again.stdout)
+        assert len(a) > 20, f"{plugin}: the story went wrong: {a}"
+        wrong = next(((x, y) for x, y in zip(a, b) if x != y), (len(a), len(b)))
+        assert a == b, f"{plugin}: live {wrong[0]}, replayed {wrong[1]}"
+        t.note(f"{plugin}: {len(a)} lines, {file.stat().st_size >> 10} KiB, exit {again.returncode}")
