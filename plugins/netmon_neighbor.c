@@ -120,6 +120,27 @@ static const struct nm_table ndt = NM_STRUCT_OF(ndtmsg, "ndtm_", ndt_rows, &ndta
 
 /* ---- what is asked ---------------------------------------------------------------- */
 
+struct entry_key {
+	uint32_t where; /* interface; the bridge of a forwarding entry */
+	uint16_t vlan;
+	uint8_t family, pad;
+	uint8_t addr[16];
+};
+
+/* One forwarding entry of a bridge; since Linux 5.0. */
+static void ask_fdb(const struct nm_view *v, struct nlmsghdr *nlh, const void *key)
+{
+	const struct entry_key *k = key;
+
+	(void)v;
+	if (!k)
+		return;
+	mnl_attr_put(nlh, NDA_LLADDR, 6, k->addr);
+	mnl_attr_put_u32(nlh, NDA_MASTER, k->where);
+	if (k->vlan)
+		mnl_attr_put_u16(nlh, NDA_VLAN, k->vlan);
+}
+
 enum { LINKS, FDB, NEIGHBORS, TABLES };
 
 /* The first source that fits a message has it: the one family stands before all the others. */
@@ -127,7 +148,7 @@ static const struct nm_source sources[] = {
 	[LINKS] = NM_LINK_NAMES,
 	[FDB] = {"fdb", .get = RTM_GETNEIGH, .add = RTM_NEWNEIGH, .del = RTM_DELNEIGH,
 		 .af = AF_BRIDGE, .kept = true, .torn = true, .group = {RTNLGRP_NEIGH},
-		 .table = &nd},
+		 .table = &nd, .ask = ask_fdb},
 	[NEIGHBORS] = {"neighbors", .get = RTM_GETNEIGH, .add = RTM_NEWNEIGH, .del = RTM_DELNEIGH,
 		       .any_af = true, .kept = true, .group = {RTNLGRP_NEIGH}, .table = &nd},
 	/* without events: submit() says when it is to be read again */
@@ -251,13 +272,6 @@ struct iface {
 	uint64_t moves; /* between ports of this bridge */
 };
 
-struct entry_key {
-	uint32_t where; /* interface; the bridge of a forwarding entry */
-	uint16_t vlan;
-	uint8_t family, pad;
-	uint8_t addr[16];
-};
-
 struct entry {
 	uint64_t at; /* packed link layer address; the port of a forwarding entry */
 	uint32_t seen;
@@ -335,6 +349,7 @@ struct state {
 	struct table table[FAMILIES];
 	uint32_t sets; /* parameter sets of single interfaces that the tables' dump had */
 	uint32_t dump; /* number of the dump that runs or ran last */
+	uint32_t torn; /* number of a dump of the FDB that missed some, perhaps; 0: none */
 	bool look;     /* entries were born silently */
 	uint64_t events[STATION_NOTICES], forgotten;
 	bool stations_changed; /* since they were last sent */
@@ -1124,6 +1139,41 @@ static int on_table(struct nm_view *v, const struct nm_msg *m)
 	return 0;
 }
 
+enum { MANY_MISSED = 8192 };
+
+/*
+ * Where stations come and go all the time no dump of the FDB is whole, and what one
+ * did not have may be there: the kernel is asked for each.  (It takes no such question
+ * for what a VXLAN has, nor for rules: those that are gone untold go with the first
+ * whole dump.)
+ */
+static int ask_for_missed(struct nm_view *v)
+{
+	struct state *s = v->state;
+	uint32_t torn = s->torn;
+	const struct entry *e;
+	const void *key;
+	int err = 0, n = 0;
+
+	s->torn = 0;
+	for (size_t i = 0; torn && n < MANY_MISSED && (e = nm_map_next(&s->entries, &key, &i));) {
+		struct entry_key k = *(const struct entry_key *)key;
+
+		if (k.family != AF_BRIDGE || (int32_t)(e->seen - torn) >= 0)
+			continue;
+		n++;
+		err = nm_ask(v, &sources[FDB], &k);
+		/* a recording has told of those that are there by now */
+		if (err == -ENOENT || err == -EAGAIN) {
+			remove_entry(v, &k);
+			i--;
+		} else if (err) {
+			break;
+		}
+	}
+	return err;
+}
+
 /*
  * An entry that waits for its first answer, and one that needs none, are born
  * without an event (net/core/neighbour.c); the table's allocations give them away.
@@ -1131,7 +1181,7 @@ static int on_table(struct nm_view *v, const struct nm_msg *m)
 static int settle_neighbor(struct nm_view *v)
 {
 	struct state *s = v->state;
-	int err = 0;
+	int err = ask_for_missed(v);
 
 	if (s->look)
 		err = nm_ask(v, &sources[NEIGHBORS], NULL);
@@ -1552,6 +1602,10 @@ static void sweep_entries(const struct nm_view *v, bool fdb)
 
 static void end_neighbor(struct nm_view *v, const struct nm_source *src, bool complete)
 {
+	struct state *s = v->state;
+
+	if (src == &sources[FDB])
+		s->torn = complete ? 0 : s->dump;
 	if (!complete)
 		return;
 	if (src == &sources[LINKS])
