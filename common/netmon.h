@@ -494,8 +494,11 @@ int nm_netns_list(struct nm_netns **list, size_t *n);
 
 struct nm_map { /* start: { .key = sizeof(k), .val = sizeof(v) } */
 	uint32_t key, val;
-	size_t used, size;
-	unsigned char *slot;
+	size_t used;
+	/* private */
+	size_t size, last;
+	unsigned char *entry;
+	struct nm_slot *slot;
 };
 
 /* Pointers into the map live until the next put or del. */
