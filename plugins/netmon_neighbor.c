@@ -538,11 +538,47 @@ static struct nm_notice *tell(struct nm_view *v, unsigned what, enum nm_severity
 
 /* ---- stations ------------------------------------------------------------------------------ */
 
-static int by_age(const void *a, const void *b)
+/* The one of n numbers that k are less than, at most; they are put into some other order. */
+static int64_t kth(int64_t *x, size_t n, size_t k)
 {
-	int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+	while (n > 1) {
+		int64_t pivot = x[(n - 1) / 2];
+		size_t low = 0, high = n;
 
-	return (x > y) - (x < y);
+		for (;; low++) {
+			while (x[low] < pivot)
+				low++;
+			while (x[--high] > pivot)
+				;
+			if (low >= high)
+				break;
+			int64_t swap = x[low];
+
+			x[low] = x[high];
+			x[high] = swap;
+		}
+		if (k <= high) {
+			n = high + 1;
+		} else {
+			x += high + 1;
+			n -= high + 1;
+			k -= high + 1;
+		}
+	}
+	return *x;
+}
+
+/*
+ * By when it was seen last.  Of those that were seen together chance decides: were it
+ * their place in the map, one end of the map would fill up and be searched for long.
+ */
+static int64_t rank_of(const struct station_key *k, const struct station *st)
+{
+	uint32_t h = k->vlan;
+
+	for (size_t i = 0; i < sizeof(k->addr); i++)
+		h = (h ^ k->addr[i]) * 0x01000193u;
+	return st->seen * (1 << 20) + (h >> 12);
 }
 
 /* At the limit the eighth that was seen longest ago goes: it is looked for seldom. */
@@ -550,30 +586,29 @@ static int make_room(const struct nm_view *v)
 {
 	const struct config *c = v->config;
 	struct state *s = v->state;
-	size_t n = s->stations.used, k = 0, go = n / 8 + 1;
+	size_t n = s->stations.used, k = 0;
 	const struct station *st;
 	const void *key;
-	int64_t *seen;
+	int64_t *rank, last;
 
 	if ((double)n < c->max_stations)
 		return 0;
-	seen = reallocarray(NULL, n, sizeof(*seen));
-	if (!seen)
+	rank = reallocarray(NULL, n, sizeof(*rank));
+	if (!rank)
 		return -ENOMEM;
 	for (size_t i = 0; k < n && (st = nm_map_next(&s->stations, &key, &i));)
-		seen[k++] = st->seen;
-	qsort(seen, k, sizeof(*seen), by_age);
-	for (size_t i = 0; go && (st = nm_map_next(&s->stations, &key, &i));)
-		if (st->seen <= seen[k / 8]) {
+		rank[k++] = rank_of(key, st);
+	last = kth(rank, k, k / 8);
+	free(rank);
+	for (size_t i = 0; (st = nm_map_next(&s->stations, &key, &i));)
+		if (rank_of(key, st) <= last) {
 			struct station_key gone = *(const struct station_key *)key;
 
 			nm_map_del(&s->stations, &gone);
 			nm_map_del(&s->clashes, &gone);
 			s->forgotten++;
-			go--;
 			i--;
 		}
-	free(seen);
 	return 0;
 }
 
@@ -676,6 +711,25 @@ static void move_station(struct nm_view *v, const struct station_key *k, struct 
 	st->changed = seconds(v);
 }
 
+/* A station is new, or active again after so many days. */
+static void tell_there(struct nm_view *v, unsigned what, const struct station_key *k,
+		       const struct station *is, double days)
+{
+	struct nm_notice *n = tell(v, what, NM_OKAY, k, NULL, NULL);
+	const char *where = k->family == AF_BRIDGE ? "bridge" : "interface";
+	char address[TEXT], place[TEXT];
+
+	if (!n)
+		return;
+	address_text(k, address);
+	nm_change(n, NULL, place_text(k, is, 0, place));
+	if (what == NEW)
+		nm_say(n, "%s %s: new station %s at %s", where, k->where, address, place);
+	else
+		nm_say(n, "%s %s: station %s at %s is active again after %.0f days", where,
+		       k->where, address, place, days);
+}
+
 /*
  * A sign of a station, so many seconds old.  wakes: it was not known to be there
  * all the time.  1: it was in another place before.
@@ -686,25 +740,19 @@ static int on_station(struct nm_view *v, const struct station_key *k, const stru
 	const struct config *c = v->config;
 	struct state *s = v->state;
 	struct station *st = nm_map_get(&s->stations, k);
-	char address[TEXT], place[TEXT];
 	int err = st ? 0 : adopt(v, k, &st);
 	bool fdb = k->family == AF_BRIDGE;
 	bool same;
 
 	if (err)
 		return err;
-	place_text(k, is, 0, place);
 	if (!st) {
-		nm_say(tell(v, NEW, NM_OKAY, k, NULL, place), "%s %s: new station %s at %s",
-		       fdb ? "bridge" : "interface", k->where, address_text(k, address), place);
+		tell_there(v, NEW, k, is, 0);
 		return add_station(v, k, is);
 	}
 	same = fdb ? !strcmp(st->port, is->port) : st->at[0] == is->at[0];
 	if (wakes && (double)(is->seen - st->seen) > c->quiet * 86400)
-		nm_say(tell(v, ACTIVITY, NM_OKAY, k, NULL, place),
-		       "%s %s: station %s at %s is active again after %.0f days",
-		       fdb ? "bridge" : "interface", k->where, address_text(k, address), place,
-		       (double)(is->seen - st->seen) / 86400);
+		tell_there(v, ACTIVITY, k, is, (double)(is->seen - st->seen) / 86400);
 	s->unsaved |= !same || is->seen - st->seen > 3600;
 	s->stations_changed |= !same;
 	if (is->seen > st->seen)
