@@ -513,6 +513,14 @@ void nm_map_free(struct nm_map *m);
 
 /* file: "rt_tables", "rt_protos" ...; files that are not there are empty.  -ENOMEM */
 int nm_rtnames_load(struct nm_map *names, const char *file);
+/*
+ * Whether one of the n files, 8 at most, was written since the last call that said so: then
+ * their names are to be loaded again.  Each call looks at one file or directory, the first at all.
+ */
+struct nm_rtwatch {
+	uint64_t stamp[16], turn;
+};
+bool nm_rtnames_written(struct nm_rtwatch *w, const char *const *file, size_t n);
 /* The name, else the number in buf.  It lives as long as the map, which nm_map_free() frees. */
 const char *nm_rtname(const struct nm_map *names, uint32_t id, char buf[static 16]);
 

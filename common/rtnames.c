@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "netmon.h"
 
@@ -78,6 +79,33 @@ int nm_rtnames_load(struct nm_map *names, const char *file)
 	if (err)
 		nm_map_free(names);
 	return err;
+}
+
+/* The administrator's file, or the directory beside it; 0: it is not there. */
+static uint64_t stamp(const char *file, bool directory)
+{
+	char path[NAME_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/etc/iproute2/%s%s", file, directory ? ".d" : "");
+	if (stat(path, &st))
+		return 0;
+	return (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec +
+	       ((uint64_t)st.st_ino << 40) + ((uint64_t)st.st_size << 20);
+}
+
+bool nm_rtnames_written(struct nm_rtwatch *w, const char *const *file, size_t n)
+{
+	bool written = false;
+
+	do {
+		size_t i = w->turn++ % (2 * n);
+		uint64_t is = stamp(file[i / 2], i % 2);
+
+		written |= w->stamp[i] != is;
+		w->stamp[i] = is;
+	} while (w->turn < 2 * n);
+	return written;
 }
 
 const char *nm_rtname(const struct nm_map *names, uint32_t id, char buf[static 16])

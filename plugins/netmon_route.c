@@ -488,6 +488,7 @@ struct state {
 	struct nm_map buckets;    /* struct bucket_key -> struct bucket */
 	struct nm_map neighbours; /* struct neighbour_key -> uint16_t, of this reading */
 	struct nm_map table_names, protocol_names;
+	struct nm_rtwatch written;           /* their files */
 	const char *protocol[UINT8_MAX + 1]; /* its name, unlike all others */
 	char number[UINT8_MAX + 1][4];
 	struct watch *watch;
@@ -522,40 +523,48 @@ static struct rtable *find_table(const struct state *s, uint32_t id)
 }
 
 /* Two tables may have been given one name, or one of ours. */
-static bool taken(const struct state *s, const char *label)
+static bool taken(const struct state *s, const struct rtable *by)
 {
 	struct rtable **t;
 	const void *key;
 
-	if (!strcmp(label, "self") || !strcmp(label, NEXTHOPS_LABEL))
+	if (!strcmp(by->label, "self") || !strcmp(by->label, NEXTHOPS_LABEL))
 		return true;
 	for (size_t i = 0; (t = nm_map_next(&s->tables, &key, &i));)
-		if (!strcmp((*t)->label, label))
+		if (*t != by && !strcmp((*t)->label, by->label))
 			return true;
 	return false;
 }
 
-static struct rtable *add_table(const struct nm_view *v, uint32_t id)
+static void name_table(const struct nm_view *v, struct rtable *t)
 {
 	const struct config *c = v->config;
-	struct state *s = v->state;
-	struct rtable *t, **slot;
+	const struct state *s = v->state;
+	uint32_t id = t->id;
 	const char *name = nm_map_get(&s->table_names, &id);
 	char number[16];
 
-	t = calloc(1, sizeof(*t) + s->watches * sizeof(*t->watched));
-	if (!t)
-		return NULL;
 	snprintf(number, sizeof(number), "%u", id);
-	t->id = id;
 	snprintf(t->label, sizeof(t->label), "%s",
 		 name                      ? name :
 		 nm_name(&nm_RT_TABLE, id) ? nm_name(&nm_RT_TABLE, id) :
 					     number);
-	if (taken(s, t->label))
+	if (taken(s, t))
 		snprintf(t->label, sizeof(t->label), "%u", id);
 	t->selected = nm_selected(&c->tables, t->label) ||
 		      (c->tables.n && strcmp(t->label, number) && nm_selected(&c->tables, number));
+}
+
+static struct rtable *add_table(const struct nm_view *v, uint32_t id)
+{
+	struct state *s = v->state;
+	struct rtable *t, **slot;
+
+	t = calloc(1, sizeof(*t) + s->watches * sizeof(*t->watched));
+	if (!t)
+		return NULL;
+	t->id = id;
+	name_table(v, t);
 	slot = nm_map_put(&s->tables, &id, NULL);
 	if (slot)
 		*slot = t;
@@ -596,6 +605,28 @@ static void name_protocols(struct state *s)
 	}
 }
 
+static const char *const name_files[] = {"rt_tables", "rt_protos"};
+
+static int load_names(struct state *s)
+{
+	struct nm_map tables, protocols;
+	int err = nm_rtnames_load(&tables, name_files[0]);
+
+	if (err)
+		return err;
+	err = nm_rtnames_load(&protocols, name_files[1]);
+	if (err) {
+		nm_map_free(&tables);
+		return err;
+	}
+	nm_map_free(&s->table_names);
+	nm_map_free(&s->protocol_names);
+	s->table_names = tables;
+	s->protocol_names = protocols;
+	name_protocols(s);
+	return 0;
+}
+
 static int open_route(struct nm_view *v)
 {
 	const struct config *c = v->config;
@@ -625,12 +656,10 @@ static int open_route(struct nm_view *v)
 		if (read_prefix(p->name, &prefix) && prefix.length)
 			add_watch(s, &prefix, p->name);
 	}
-	err = nm_rtnames_load(&s->table_names, "rt_tables");
-	if (!err)
-		err = nm_rtnames_load(&s->protocol_names, "rt_protos");
+	nm_rtnames_written(&s->written, NM_ARRAY(name_files));
+	err = load_names(s);
 	if (err)
 		return err;
-	name_protocols(s);
 	return add_table(v, RT_TABLE_MAIN) ? 0 : -ENOMEM; /* that it has no default route counts */
 }
 
@@ -1826,13 +1855,45 @@ static void submit_groups(struct nm_view *v, struct nm_reading *r)
 	}
 }
 
+/* The administrator may have named a table: it goes on under the new name. */
+static int rename_all(struct nm_view *v)
+{
+	struct state *s = v->state;
+	struct rtable **t;
+	struct count *c;
+	const void *key;
+	int err;
+
+	if (!nm_rtnames_written(&s->written, NM_ARRAY(name_files)))
+		return 0;
+	err = load_names(s);
+	if (err)
+		return err;
+	for (size_t i = 0; (t = nm_map_next(&s->tables, &key, &i));)
+		*(*t)->label = 0;
+	for (size_t i = 0; (t = nm_map_next(&s->tables, &key, &i));) {
+		bool was = (*t)->selected;
+
+		name_table(v, *t);
+		memset((*t)->sent, 0xff, sizeof((*t)->sent));
+		if ((*t)->selected != was) /* its routes were not counted */
+			distrust_routes(v, IPV4, IP6MR);
+	}
+	for (size_t i = 0; (c = nm_map_next(&s->counts, &key, &i));)
+		c->fresh = true;
+	return 0;
+}
+
 static int submit_route(struct nm_view *v, struct nm_reading *r)
 {
 	const struct config *c = v->config;
 	struct state *s = v->state;
 	struct rtable **t;
 	const void *key;
+	int err = rename_all(v);
 
+	if (err)
+		return err;
 	show(v);
 	for (size_t i = 0; (t = nm_map_next(&s->tables, &key, &i));) {
 		if (!(*t)->selected)

@@ -273,10 +273,8 @@ static struct id read_id(const struct nm_msg *m)
 /* ---- a rule in words ------------------------------------------------------------------ */
 
 enum { NO_NAMES, TABLES, PROTOCOLS, DSFIELDS, GROUPS, REALMS, DICTIONARIES };
-static const char *const dictionary_files[] = {
-	[TABLES] = "rt_tables", [PROTOCOLS] = "rt_protos", [DSFIELDS] = "rt_dsfield",
-	[GROUPS] = "group",     [REALMS] = "rt_realms",
-};
+static const char *const dictionary_files[DICTIONARIES - 1] = {"rt_tables", "rt_protos",
+							       "rt_dsfield", "group", "rt_realms"};
 
 static void free_dictionaries(struct nm_map d[static DICTIONARIES])
 {
@@ -290,7 +288,7 @@ static int load_dictionaries(struct nm_map d[static DICTIONARIES])
 
 	memset(d, 0, DICTIONARIES * sizeof(*d));
 	for (size_t i = NO_NAMES + 1; !err && i < DICTIONARIES; i++)
-		err = nm_rtnames_load(&d[i], dictionary_files[i]);
+		err = nm_rtnames_load(&d[i], dictionary_files[i - 1]);
 	if (err)
 		free_dictionaries(d);
 	return err;
@@ -1014,8 +1012,9 @@ struct link {
 struct state {
 	struct family family[FAMILIES];
 	struct nm_map names[DICTIONARIES];
-	struct nm_map links;   /* ifindex -> struct link */
-	struct nm_map devices; /* name in a rule -> uint32_t rules */
+	struct nm_rtwatch written; /* their files */
+	struct nm_map links;       /* ifindex -> struct link */
+	struct nm_map devices;     /* name in a rule -> uint32_t rules */
 	uint64_t links_dump;
 	struct expectation *expect;
 	size_t nexpect;
@@ -1054,36 +1053,44 @@ static void name_expectation(struct expectation *e, const char *name)
 			*c = '_';
 }
 
+static int read_expectation(struct expectation *e)
+{
+	char why[128];
+	int err = parse_rule(e->text, &e->p, why, sizeof(why));
+
+	e->valid = !err;
+	e->family = e->p.id.family == AF_INET6 ? IPV6 : IPV4;
+	return err == -ENOMEM ? err : 0;
+}
+
 static int open_expectations(struct state *s, const struct nm_pair *list)
 {
 	size_t n = 0;
+	int err = 0;
 
 	for (const struct nm_pair *p = list; p; p = p->next)
 		n++;
 	s->expect = calloc(n + 1, sizeof(*s->expect));
 	if (!s->expect)
 		return -ENOMEM;
-	for (; list; list = list->next) {
+	for (; !err && list; list = list->next) {
 		struct expectation *e = &s->expect[s->nexpect++];
-		char why[128];
-		int err = parse_rule(list->text, &e->p, why, sizeof(why));
 
-		if (err == -ENOMEM)
-			return err;
-		e->valid = !err;
-		e->family = e->p.id.family == AF_INET6 ? IPV6 : IPV4;
 		e->text = list->text;
 		name_expectation(e, list->name);
+		err = read_expectation(e);
 	}
-	return 0;
+	return err;
 }
 
 static int open_rule(struct nm_view *v)
 {
 	const struct config *c = v->config;
 	struct state *s = v->state;
-	int err = load_dictionaries(s->names);
+	int err;
 
+	nm_rtnames_written(&s->written, NM_ARRAY(dictionary_files));
+	err = load_dictionaries(s->names);
 	if (err)
 		return err;
 	drop_ambiguous(&s->names[TABLES]);
@@ -1750,10 +1757,56 @@ static void submit_family(struct nm_view *v, struct nm_reading *r, struct family
 	f->changed = false;
 }
 
+static void count_expected(struct state *s, struct expectation *e)
+{
+	const struct rule *r;
+	const void *key;
+
+	e->have = 0;
+	for (size_t i = 0; (r = nm_map_next(&s->family[e->family].by_key, &key, &i));)
+		e->have += matches(&e->p, r->id) ? r->n : 0;
+}
+
+/* The administrator may have named what rules point to. */
+static int rename_all(struct nm_view *v)
+{
+	const struct config *c = v->config;
+	struct nm_map names[DICTIONARIES];
+	struct state *s = v->state;
+	struct table *t;
+	const void *key;
+	char buf[16];
+	int err;
+
+	if (!nm_rtnames_written(&s->written, NM_ARRAY(dictionary_files)))
+		return 0;
+	err = load_dictionaries(names);
+	if (err)
+		return err;
+	free_dictionaries(s->names);
+	memcpy(s->names, names, sizeof(names));
+	drop_ambiguous(&s->names[TABLES]);
+	for (struct family *f = s->family; f < s->family + FAMILIES; f++)
+		for (size_t i = 0; (t = nm_map_next(&f->tables, &key, &i));) {
+			t->selected =
+				nm_selected(&c->tables, nm_rtname(&s->names[TABLES],
+								  *(const uint32_t *)key, buf));
+			t->changed = true;
+		}
+	for (struct expectation *e = s->expect; !err && e < s->expect + s->nexpect; e++) {
+		err = read_expectation(e);
+		count_expected(s, e);
+	}
+	return err;
+}
+
 static int submit_rule(struct nm_view *v, struct nm_reading *r)
 {
 	struct state *s = v->state;
+	int err = rename_all(v);
 
+	if (err)
+		return err;
 	for (struct family *f = s->family; f < s->family + FAMILIES; f++)
 		if (known(v, f))
 			submit_family(v, r, f);
