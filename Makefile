@@ -90,12 +90,15 @@ check:
 	@$(MAKE) -s vm-kernel || echo 'netmon: what needs another kernel is skipped'
 	@tests/run $(if $(STRICT),--strict) --build $B $(SANITIZERS:%=--build $B/%) $(TESTS:%=-k %)
 
-tests: $B/tests/sink.so $B/tests/replay $B/tests/storm
+tests: $B/tests/sink.so $B/tests/replay $B/tests/storm $B/tests/lacks.so
 $B/tests/replay: $B/tests/fuzz/replay.o $(plugins:%=$B/plugins/%.o) $(common)
 	$(link) -o $@ $^ $(pkg_libs)
 $B/tests/sink.so: tests/sink.c
 	@mkdir -p $(@D)
 	$(compile) $(collectd_flags) -fvisibility=default -shared -o $@ $<
+$B/tests/lacks.so: tests/lacks.c
+	@mkdir -p $(@D)
+	$(compile) -fvisibility=default -shared -o $@ $<
 $B/tests/storm: $B/tests/storm.o
 	$(link) -o $@ $^ $(pkg_libs)
 

@@ -159,6 +159,9 @@ static int print_live(struct printer *p, FILE *record)
 				      s->what);
 		else if (err && err != -EINTR)
 			status = fail(INCOMPLETE, "%s are missing: %s", s->what, strerror(-err));
+		else if (!err && nm_source_error(p->v, i))
+			fail(OK, "this kernel does not tell %s: %s", s->what,
+			     strerror(-nm_source_error(p->v, i)));
 	}
 	puts("\n}");
 	return status;

@@ -500,8 +500,10 @@ static int dump(struct view *w, const struct nm_source *s, int tries)
 int nm_dump(struct nm_view *v, size_t i)
 {
 	struct view *w = view_of(v);
+	const struct nm_source *s = &v->plugin->source[i];
+	int err = w->src[i].error ? w->src[i].error : dump(w, s, 1);
 
-	return w->src[i].error ? w->src[i].error : dump(w, &v->plugin->source[i], 1);
+	return s->without && err == w->src[i].error && err != -EPERM ? 0 : err;
 }
 
 void nm_distrust(struct nm_view *v, const struct nm_source *s)

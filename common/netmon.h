@@ -353,7 +353,7 @@ int nm_events(struct nm_view *v);
 int nm_rest(const struct nm_view *v);
 /* Descriptors to poll() for nm_events(); returns how many of max were written. */
 size_t nm_fds(const struct nm_view *v, int *fd, size_t max);
-/* A tapped view: dumps the i-th source. */
+/* A tapped view: dumps the i-th source.  0 also if the kernel lacks what can be done without. */
 int nm_dump(struct nm_view *v, size_t i);
 void nm_set_tap(struct nm_view *v, nm_tap *tap, void *arg);
 

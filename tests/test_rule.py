@@ -2,14 +2,16 @@
 """Policy rules: what netmon_rule counts, expects and tells is what `ip rule` shows."""
 
 import json
+import os
 import signal
 import socket
 import statistics
 import struct
+import subprocess
 import threading
 import time
 
-from harness import INTERVAL, command, same, time_limit
+from harness import INTERVAL, command, plain_build_only, same, time_limit
 
 FAMILIES = {"ipv4": ("rule",), "ipv6": ("-6", "rule"), "ipmr": ("mrule",), "ip6mr": ("-6", "mrule")}
 # One of everything that a rule can say, as `ip rule add` takes it and `ip rule show` prints it.
@@ -600,6 +602,26 @@ def test_ten_thousand_rules(t):
     daemon.wait_notification("expected", "ipv4", new="missing")
     daemon.wait_value("ipv4/gauge-rules", 4)
     daemon.wait_value("ipv4/gauge-rules_table_149", 0)
+
+
+@plain_build_only
+def test_a_kernel_that_lacks_a_family(t):
+    """What is missing is said, and all the rest is there."""
+    ns = t.namespace()
+    ns.ip("rule add priority 5 lookup 77")
+    lacks = {**os.environ, "LD_PRELOAD": t.build.dir / "tests/lacks.so"}
+    done = subprocess.run([t.build.netmon, "rule", "--namespace", ns.name], env=lacks, text=True,
+                          capture_output=True)
+    same((done.returncode, done.stderr),
+         (0, "netmon: this kernel does not tell ipmr: Address family not supported by protocol\n"),
+         "status and complaint")
+    told = json.loads(done.stdout)
+    same(({f: len(told[f]) for f in told}), {"ipv4": len(rules(ns)), "ipv6": 2, "ipmr": 0, "ip6mr": 1},
+         "rules")
+    done = subprocess.run([t.build.netmon, "metrics", "rule", "--namespace", ns.name], env=lacks,
+                          text=True, capture_output=True)
+    same(({line.partition("/")[0] for line in done.stdout.splitlines()}, done.returncode),
+         ({"ipv4", "ipv6", "ip6mr", "self"}, 0), "instances of the values")
 
 
 def test_json_has_every_attribute(t):
