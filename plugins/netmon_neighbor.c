@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <libmnl/libmnl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -335,6 +337,14 @@ struct table {
 	uint64_t fulls, full_at; /* ns */
 };
 
+struct save { /* the state file as it is to be written */
+	char path[PATH_MAX], new[PATH_MAX], original[PATH_MAX];
+	char *text;
+	size_t size;
+	bool imported;
+	int err;
+};
+
 enum { ARP, NDISC, FAMILIES };
 static const char *const table_names[FAMILIES] = {"arp_cache", "ndisc_cache"};
 
@@ -357,6 +367,8 @@ struct state {
 	/* The state file. */
 	bool loaded, remembers, frozen, unsaved, failing, imported;
 	uint64_t saved_at; /* ns */
+	pthread_t saver;
+	struct save *save; /* that it writes; NULL: there is none */
 };
 
 #define MAP(k, t) ((struct nm_map){.key = sizeof(k), .val = sizeof(t)})
@@ -1487,7 +1499,7 @@ static void load(struct nm_view *v)
 	tell_file(v, NM_WARNING, strerror(-err), "it cannot be read, and is left as it is");
 }
 
-static int print_stations(const struct nm_view *v, FILE *f)
+static void print_stations(const struct nm_view *v, FILE *f)
 {
 	const struct state *s = v->state;
 	int64_t base = time(NULL) - seconds(v);
@@ -1510,42 +1522,88 @@ static int print_stations(const struct nm_view *v, FILE *f)
 		putc('\n', f);
 	}
 	fprintf(f, "end %zu\n", n);
-	return fflush(f) || ferror(f) || fsync(fileno(f)) ? -errno : 0;
+}
+
+static int print_to(int fd, const char *text, size_t size)
+{
+	while (size) {
+		ssize_t n = write(fd, text, size);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		text += n > 0 ? n : 0;
+		size -= n > 0 ? (size_t)n : 0;
+	}
+	return fsync(fd) ? -errno : 0;
 }
 
 /* The file is always whole: the new one takes the old one's name when it is complete. */
-static int save(const struct nm_view *v)
+static int write_file(const struct save *w)
 {
-	struct state *s = v->state;
-	char path[PATH_MAX], new[PATH_MAX], original[PATH_MAX];
-	FILE *f;
 	int fd, err;
 
-	file_path(v, path, "");
-	file_path(v, new, ".new");
-	file_path(v, original, ".arpwatch");
-	unlink(new);
-	fd = open(new, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	unlink(w->new);
+	fd = open(w->new, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	f = fdopen(fd, "w");
-	if (!f) {
-		close(fd);
-		unlink(new);
-		return -ENOMEM;
-	}
-	err = print_stations(v, f);
-	if (fclose(f) && !err)
+	err = print_to(fd, w->text, w->size);
+	if (close(fd) && !err)
 		err = -errno;
-	if (!err && s->imported && link(path, original) && errno != EEXIST)
+	if (!err && w->imported && link(w->path, w->original) && errno != EEXIST)
 		err = -errno;
-	if (!err && rename(new, path))
+	if (!err && rename(w->new, w->path))
 		err = -errno;
 	if (err)
-		unlink(new);
-	else
-		s->imported = s->unsaved = false;
+		unlink(w->new);
 	return err;
+}
+
+static void *write_aside(void *arg)
+{
+	struct save *w = arg;
+
+	w->err = write_file(w);
+	return NULL;
+}
+
+static struct save *prepare(const struct nm_view *v)
+{
+	const struct state *s = v->state;
+	struct save *w = calloc(1, sizeof(*w));
+	FILE *f = w ? open_memstream(&w->text, &w->size) : NULL;
+	bool bad = !f;
+
+	if (f) {
+		print_stations(v, f);
+		bad = ferror(f);
+		bad |= fclose(f) != 0;
+	}
+	if (bad) {
+		if (w)
+			free(w->text);
+		free(w);
+		return NULL;
+	}
+	w->imported = s->imported;
+	file_path(v, w->path, "");
+	file_path(v, w->new, ".new");
+	file_path(v, w->original, ".arpwatch");
+	return w;
+}
+
+static void saved(struct nm_view *v, struct save *w)
+{
+	struct state *s = v->state;
+
+	if (w->err && !s->failing)
+		tell_file(v, NM_WARNING, strerror(-w->err), "it cannot be written");
+	if (!w->err && s->failing)
+		tell_file(v, NM_OKAY, "written", "it can be written again");
+	s->failing = w->err != 0;
+	s->unsaved |= w->err != 0;
+	s->imported &= w->err != 0;
+	free(w->text);
+	free(w);
 }
 
 static bool saves(const struct nm_view *v)
@@ -1556,28 +1614,60 @@ static bool saves(const struct nm_view *v)
 	return c->state_file && c->track && s->loaded && !s->frozen && s->unsaved;
 }
 
-static void save_sometimes(struct nm_view *v)
+/*
+ * A disk can take seconds, and events wait for the reading: the stations are only printed
+ * by it, and written by a thread that is made for it.
+ */
+static int save_sometimes(struct nm_view *v)
 {
 	struct state *s = v->state;
+	sigset_t all, was;
 	int err;
 
-	if (!saves(v) || v->now - s->saved_at < 60 * 1000000000ull)
-		return;
+	if (s->save && !pthread_tryjoin_np(s->saver, NULL)) {
+		saved(v, s->save);
+		s->save = NULL;
+	}
+	if (s->save || !saves(v) || v->now - s->saved_at < 60 * 1000000000ull)
+		return 0;
 	s->saved_at = v->now;
-	err = save(v);
-	if (err && !s->failing)
-		tell_file(v, NM_WARNING, strerror(-err), "it cannot be written");
-	if (!err && s->failing)
-		tell_file(v, NM_OKAY, "written", "it can be written again");
-	s->failing = err != 0;
+	s->save = prepare(v);
+	if (!s->save)
+		return -ENOMEM;
+	s->unsaved = false;
+	sigfillset(&all); /* signals are for the program's own threads */
+	pthread_sigmask(SIG_SETMASK, &all, &was);
+	err = pthread_create(&s->saver, NULL, write_aside, s->save);
+	pthread_sigmask(SIG_SETMASK, &was, NULL);
+	if (err) {
+		s->save->err = -err;
+		saved(v, s->save);
+		s->save = NULL;
+	}
+	return 0;
+}
+
+static void save_at_the_end(struct nm_view *v)
+{
+	struct state *s = v->state;
+	struct save *w;
+
+	if (s->save) {
+		pthread_join(s->saver, NULL);
+		saved(v, s->save);
+	}
+	w = saves(v) ? prepare(v) : NULL;
+	if (w) {
+		write_aside(w);
+		saved(v, w);
+	}
 }
 
 static void close_neighbor(struct nm_view *v)
 {
 	struct state *s = v->state;
 
-	if (saves(v))
-		save(v);
+	save_at_the_end(v);
 	nm_map_free(&s->ifaces);
 	nm_map_free(&s->entries);
 	nm_map_free(&s->tunnels);
@@ -1828,9 +1918,8 @@ static int submit_neighbor(struct nm_view *v, struct nm_reading *r)
 	submit_vlans(v, r);
 	submit_stations(v, r);
 	end_clashes(v);
-	save_sometimes(v);
 	plan_tables(v);
-	return 0;
+	return save_sometimes(v);
 }
 
 const struct nm_plugin netmon_neighbor = {

@@ -4,7 +4,7 @@
 import stat
 import time
 
-from harness import same
+from harness import same, time_limit, until
 from test_neighbor import watch, with_bridge, with_pair
 
 A, B, C, D = (f"02:00:00:00:00:{x}" for x in ("0a", "0b", "0c", "0d"))
@@ -174,6 +174,25 @@ def test_a_file_that_cannot_be_read_or_written(t):
     same(told.severity, "warning", "unreadable")
     daemon.stop()
     assert path.is_dir(), "what could not be read was replaced"
+
+
+@time_limit(120)
+def test_stations_are_written_once_a_minute_while_the_daemon_runs(t):
+    ns = with_pair(t)
+    at(ns, "192.0.2.10", A)
+    path, nowhere = t.directory("state") / "stations", t.directory("gone") / "none" / "stations"
+    daemon = watch(t, ns, block(path))
+    lost = watch(t, ns, block(nowhere))
+    at(ns, "192.0.2.11", B)
+    assert not path.exists(), "written too early"
+    told = lost.wait_notification("state_file", timeout=70)
+    same((told.severity, told.meta["reason"]), ("warning", "No such file or directory"), "told")
+    until(path.exists, "the file", timeout=5)
+    lines = path.read_text().splitlines()
+    assert {line.split()[1] for line in lines[1:-1]} >= {"192.0.2.10", "192.0.2.11"}, lines
+    same(lines[-1], f"end {len(lines) - 2}", "the last line")
+    same([p.name for p in path.parent.iterdir()], ["stations"], "files")
+    same([n for n in daemon.notices() if n.kind == "state_file"], [], "of the one that is written")
 
 
 def test_arpwatch_is_imported(t):
