@@ -49,7 +49,9 @@ struct view {
 	void *tap_arg;
 	FILE *record;
 	int record_error;
-	struct nm_map names; /* ifindex -> interface name */
+	struct nm_map names;         /* ifindex -> interface name */
+	struct nm_map owners, bases; /* owner.c */
+	size_t owned;                /* instances of this reading that have an owner */
 
 	struct nm_notice *first, **last;
 	size_t waiting;
@@ -106,6 +108,12 @@ uint64_t nm_load(const void *p, size_t len);
 double nm_slow_interval(const struct nm_view *v);
 void nm_reading_start(struct nm_reading *r);
 void nm_notices_free(struct view *w);
+
+/* owner.c */
+void nm_owners_open(struct view *w);
+void nm_owners_close(struct view *w);
+void nm_owners_sweep(struct view *w);
+void nm_rebase(struct nm_reading *r, const struct nm_value *v);
 
 /* genl.c */
 int nm_genl_resolve(const char *family, const char *mcast, uint16_t *id, uint32_t *group);

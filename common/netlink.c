@@ -608,7 +608,10 @@ int nm_finish_reading(struct view *w, struct nm_reading *r)
 
 	r->time = w->wall;
 	r->slow = nm_slow_interval(v);
+	r->view = w;
+	w->owned = 0;
 	err = v->plugin->submit ? v->plugin->submit(v, r) : 0;
+	nm_owners_sweep(w);
 	return err ? err : r->err;
 }
 
@@ -747,6 +750,7 @@ int nm_open(struct nm_view **v, const struct nm_plugin *p, const void *config, c
 		return err;
 	w->flags = config ? flags : flags & ~(unsigned)NM_EVENTS;
 	w->names = (struct nm_map){.key = sizeof(uint32_t), .val = IFNAMSIZ};
+	nm_owners_open(w);
 	w->pub.plugin = p;
 	w->pub.config = config;
 	w->pub.interval = 10;
@@ -797,6 +801,7 @@ void nm_close(struct nm_view *v)
 			close(w->src[i].fd);
 	nm_notices_free(w);
 	nm_map_free(&w->names);
+	nm_owners_close(w);
 	free((char *)(uintptr_t)v->netns);
 	free(v->state);
 	free(w->src);

@@ -415,12 +415,19 @@ struct nm_reading {
 	size_t room, number_room;
 	const char *instance;
 	struct nm_text *text;
+	struct view *view;
+	uint64_t took; /* the instance, if its series were another's */
 	bool slow_now;
 	int err;
 };
 
 /* Values that follow belong to this instance (copied). */
 void nm_instance(struct nm_reading *r, const char *instance);
+/*
+ * After nm_instance(): what the number of the object is (its ifindex).  If another had the name a
+ * moment ago, counters that follow count from now on, for as long as this one has the name.
+ */
+void nm_owner(struct nm_reading *r, uint32_t number);
 /* Values that follow are slow: collectd is told to expect them at SlowInterval. */
 void nm_slow(struct nm_reading *r, bool slow);
 /* Whether the slow values of the object with this number are due in this reading. */

@@ -82,6 +82,7 @@ const char *nm_text(struct nm_reading *r, const char *s)
 void nm_instance(struct nm_reading *r, const char *instance)
 {
 	r->instance = nm_text(r, instance);
+	r->took = 0;
 }
 
 void nm_slow(struct nm_reading *r, bool slow)
@@ -132,6 +133,8 @@ static void push(struct nm_reading *r, struct nm_value value, const union nm_num
 	r->value[r->n++] = value;
 	memcpy(r->number + r->numbers, number, n * sizeof(*number));
 	r->numbers += n;
+	if (r->took)
+		nm_rebase(r, &r->value[r->n - 1]);
 }
 
 void nm_gauge(struct nm_reading *r, const char *type, const char *type_instance, double v)

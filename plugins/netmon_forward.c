@@ -1060,7 +1060,8 @@ static void submit_estimate(struct nm_reading *r, struct iface *i, const uint64_
 	nm_derive2(r, "if_octets", "ipv4_estimated", i->estimate[0], i->estimate[1]);
 }
 
-static void submit_iface(const struct nm_view *v, struct nm_reading *r, struct iface *i)
+static void submit_iface(const struct nm_view *v, struct nm_reading *r, uint32_t ifindex,
+			 struct iface *i)
 {
 	const struct config *cfg = v->config;
 	const struct state *s = v->state;
@@ -1069,6 +1070,7 @@ static void submit_iface(const struct nm_view *v, struct nm_reading *r, struct i
 	if (!i->nstats)
 		return;
 	nm_instance(r, i->label);
+	nm_owner(r, ifindex);
 	if (ipv6_counter(s, i, IN_OCTETS, &octets[0]) &&
 	    ipv6_counter(s, i, OUT_OCTETS, &octets[1])) {
 		nm_derive2(r, "if_octets", "ipv6", octets[0], octets[1]);
@@ -1101,8 +1103,10 @@ static int submit_forward(struct nm_view *v, struct nm_reading *r)
 	rule_out(s);
 	for (size_t at = 0; (i = nm_map_next(&s->ifaces, &key, &at));)
 		if (i->selected) {
-			submit_iface(v, r, i);
-			submit_switches(v, r, i->label, (int32_t) * (const uint32_t *)key);
+			uint32_t ifindex = *(const uint32_t *)key;
+
+			submit_iface(v, r, ifindex, i);
+			submit_switches(v, r, i->label, (int32_t)ifindex);
 		}
 	return 0;
 }

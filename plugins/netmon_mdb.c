@@ -1346,6 +1346,7 @@ static void submit_bridge(struct nm_view *v, struct nm_reading *r, struct bridge
 	if (!b->dev.selected)
 		return;
 	nm_instance(r, label(&b->dev, ifindex, buf));
+	nm_owner(r, ifindex);
 	submit_querier(r, b);
 	if (n)
 		nm_gauge(r, "gauge", "groups", n->n[GROUPS]);
@@ -1380,6 +1381,7 @@ static void submit_port(struct nm_view *v, struct nm_reading *r, struct port *p,
 	if (!b || !b->dev.selected || !p->dev.selected)
 		return;
 	nm_instance(r, label(&p->dev, ifindex, buf));
+	nm_owner(r, ifindex);
 	if (n)
 		nm_gauge(r, "gauge", "groups", n->n[GROUPS]);
 	if (b->statistics)

@@ -9,6 +9,7 @@ import socket
 import struct
 
 from harness import ROOT, alone, same, time_limit
+from test_churn import assert_no_jump
 
 PLUGIN = "netmon_forward"
 SLOWLY = "SlowInterval 3600"  # a slow value after the first reading is sent because it changed
@@ -309,6 +310,31 @@ def test_renamed_created_and_deleted(t):
     reading = daemon.reading(since=gone)
     same({id.partition("/")[0] for id in reading if "if_octets" in id}, {"lo", "z0", "b0"},
          "interfaces at the end")
+
+
+def test_two_interfaces_that_swap_names_make_no_spike(t):
+    ns = t.namespace()
+    ns.veth("a0", "b0")
+    ns.veth("c0", "d0")
+    ns.settled("a0", "c0")
+    ns.ipv6("a0", "c0")
+    ns.batch(["addr add fe80::1/64 dev a0 nodad", "addr add fe80::2/64 dev c0 nodad"])
+
+    def talk(count, address):
+        with ns.call(socket.socket, socket.AF_INET6, socket.SOCK_DGRAM) as s:
+            for _ in range(count):
+                s.sendto(bytes(1000), (address, 9))
+
+    for dev, count in ("a0", 500), ("c0", 20):
+        talk(count, f"ff02::1:3%{ns.link(dev)['ifindex']}")
+    daemon = start(t, "Verbose true\nEstimateIPv4 true", ns)
+    daemon.wait_value("a0/if_octets-ipv6", lambda n: n["tx"] > 500000)
+    ns.batch(["link set a0 down", "link set c0 down", "link set a0 name swap0",
+              "link set c0 name a0", "link set swap0 name c0", "link set a0 up", "link set c0 up"])
+    assert dev_snmp6(ns, "c0")["Ip6OutOctets"] > 500000, "the test's own swap"
+    daemon.reading(since=daemon.now())
+    daemon.reading(since=daemon.now())
+    assert_no_jump(daemon, "^[ac]0/", most=50000)
 
 
 def test_estimate_of_ipv4_is_an_upper_bound(t):

@@ -9,6 +9,7 @@ import struct
 import threading
 
 from harness import command, same, time_limit, until
+from test_churn import assert_no_jump
 
 INTERVAL = 0.25
 # While the kernel removes other namespaces, nobody gets an answer about links.
@@ -442,6 +443,24 @@ def test_igmp_and_mld_equal_ip_xstats(t):
              f"IGMP and MLD of {dev}")
     assert reading["p0/if_packets-igmp_v3reports"].plain["rx"] >= 3, "the story went wrong"
     assert not daemon.ids("^br1/if_"), "statistics of a bridge that counts nothing"
+
+
+def test_two_ports_that_swap_names_make_no_spike(t):
+    ns = bridged(t, "mcast_stats_enabled 1 mcast_igmp_version 3")
+    for _ in range(100):
+        report(ns, "q0", "239.1.1.1", EXCLUDE)
+    daemon = start(t, ns)
+    daemon.wait_value("p0/if_packets-igmp_reports", lambda n: n["rx"] >= 100)
+    ns.batch(["link set p0 down", "link set p1 down", "link set p0 name swap0",
+              "link set p1 name p0", "link set swap0 name p1", "link set p0 up", "link set p1 up"])
+    assert xstats(ns, "p1", "bridge_slave")["igmp_reports"]["rx_v3"] >= 100, "the test's own swap"
+    daemon.reading(since=daemon.now())
+    before = daemon.wait_value("p1/if_packets-igmp_reports", since=daemon.now())
+    for _ in range(7):
+        report(ns, "q0", "239.1.1.1", EXCLUDE)
+    daemon.wait_value("p1/if_packets-igmp_reports",
+                      lambda n: n["rx"] - before.plain["rx"] >= 7, since=daemon.now())
+    assert_no_jump(daemon, "^p[01]/if_packets-", most=50)
 
 
 def test_without_verbose_versions_are_summed_up(t):
