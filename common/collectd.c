@@ -156,11 +156,22 @@ static void name_instance(char to[static DATA_MAX_NAME_LEN], const char *instanc
 	sstrncpy(to, name, DATA_MAX_NAME_LEN);
 }
 
+/* Without memory for it, a value goes without. */
+static meta_data_t *about(const struct nm_about *a)
+{
+	meta_data_t *meta = a ? meta_data_create() : NULL;
+
+	for (; meta && a; a = a->next)
+		meta_data_add_string(meta, a->key, a->value);
+	return meta;
+}
+
 static void dispatch(const char *netns, const struct nm_reading *r)
 {
 	value_list_t vl = VALUE_LIST_INIT;
 	value_t values[NM_VALUES_MAX];
 	const char *instance = NULL;
+	const struct nm_about *meta = NULL;
 
 	vl.time = NS_TO_CDTIME_T(r->time);
 	for (const struct nm_value *p = r->value; p < r->value + r->n; p++) {
@@ -175,12 +186,18 @@ static void dispatch(const char *netns, const struct nm_reading *r)
 		if (p->instance != instance)
 			name_instance(vl.plugin_instance, p->instance, netns);
 		instance = p->instance;
+		if (p->about != meta) {
+			meta_data_destroy(vl.meta);
+			vl.meta = about(p->about);
+		}
+		meta = p->about;
 		sstrncpy(vl.plugin, p->plugin ? p->plugin : self->name, sizeof(vl.plugin));
 		sstrncpy(vl.type, p->type, sizeof(vl.type));
 		sstrncpy(vl.type_instance, p->type_instance ? p->type_instance : "",
 			 sizeof(vl.type_instance));
 		plugin_dispatch_values(&vl);
 	}
+	meta_data_destroy(vl.meta);
 }
 
 static void notify(const char *netns, const struct nm_notice *from)

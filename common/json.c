@@ -342,6 +342,7 @@ static void value(struct out *o, const struct nm_field *d, const uint8_t *p, siz
 		break;
 	case NM_STRUCT:
 	case NM_NEST:
+	case NM_EACH:
 		object(o, t, p, len);
 		break;
 	case NM_STRUCTS:
@@ -402,6 +403,23 @@ static void attribute(struct out *o, const struct nm_table *t, const struct nlat
 	hex(o, p, len);
 }
 
+static void each(struct out *o, const struct nm_table *t, uint16_t type, const void *from,
+		 const void *end)
+{
+	const char *sep = "";
+
+	key(o, t->row[type].name, t->prefix, "");
+	put(o, '[');
+	for (const struct nlattr *a = nm_attr_first(from, end); a; a = nm_attr_next(a, end))
+		if (mnl_attr_get_type(a) == type) {
+			word(o, sep);
+			value(o, &t->row[type], mnl_attr_get_payload(a),
+			      mnl_attr_get_payload_len(a), NULL);
+			sep = ",";
+		}
+	put(o, ']');
+}
+
 static void attributes(struct out *o, const struct nm_table *t, const void *from, const void *end)
 {
 	const struct nlattr *last[NM_ATTR_MAX + 1] = {0}, *a;
@@ -410,9 +428,16 @@ static void attributes(struct out *o, const struct nm_table *t, const void *from
 		if (mnl_attr_get_type(a) <= NM_ATTR_MAX)
 			last[mnl_attr_get_type(a)] = a;
 	/* An attribute that stands twice is printed once: JSON's keys are unique. */
-	for (a = nm_attr_first(from, end); a; a = nm_attr_next(a, end))
-		if (mnl_attr_get_type(a) > NM_ATTR_MAX || last[mnl_attr_get_type(a)] == a)
-			attribute(o, t, a, last);
+	for (a = nm_attr_first(from, end); a; a = nm_attr_next(a, end)) {
+		uint16_t type = mnl_attr_get_type(a);
+
+		if (type > NM_ATTR_MAX || last[type] == a) {
+			if (type < t->n && t->row[type].name && t->row[type].kind == NM_EACH)
+				each(o, t, type, from, end);
+			else
+				attribute(o, t, a, last);
+		}
+	}
 }
 
 /* Members of the struct as far as the payload has them, then the attributes behind it. */

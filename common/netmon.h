@@ -61,6 +61,7 @@ enum nm_kind {
 	NM_NEST,     /* .table */
 	NM_STRUCTS, /* structs of .table one behind another; .by: the first 16 bits are the length */
 	NM_VIA,     /* 16 bits of address family, then an address */
+	NM_EACH,    /* as NM_STRUCT or NM_NEST; the attribute stands once for each of an array */
 	NM_LIST,    /* a nest in which every child is an element like .table's first row */
 	NM_CHOICE,  /* a nest by one of .cases: the string in the sibling attribute .by */
 };
@@ -110,10 +111,12 @@ struct nm_table {
 	}
 
 /* Of messages that more than one plugin reads (linux/if_link.h). */
-extern const struct nm_table nm_link_table;    /* RTM_NEWLINK */
-extern const struct nm_table nm_stats64_table; /* struct rtnl_link_stats64 */
-extern const struct nm_table nm_port_table;    /* of a bridge: IFLA_BRPORT_* */
-extern const struct nm_table nm_inet6_table;   /* IFLA_PROTINFO of AF_INET6 */
+extern const struct nm_table nm_link_table;      /* RTM_NEWLINK */
+extern const struct nm_table nm_stats64_table;   /* struct rtnl_link_stats64 */
+extern const struct nm_table nm_port_table;      /* of a bridge: IFLA_BRPORT_* */
+extern const struct nm_table nm_inet6_table;     /* IFLA_PROTINFO of AF_INET6 */
+extern const struct nm_table nm_port_link_table; /* RTM_NEWLINK of AF_BRIDGE */
+extern const struct nm_table nm_if_stats_table;  /* RTM_NEWSTATS */
 
 /* A source of links: for nm_ifname(), where a plugin needs no more of them than that. */
 #define NM_LINK_NAMES                                                                              \
@@ -395,10 +398,16 @@ struct nm_type {
 	size_t n;
 };
 
+struct nm_about { /* what stands beside a value */
+	const char *key, *value;
+	const struct nm_about *next;
+};
+
 struct nm_value {
 	const char *instance, *type, *type_instance; /* type_instance may be NULL */
 	const char *plugin;                          /* instead of the plugin's name; NULL: that */
 	const struct nm_type *own;                   /* NULL: a stock type */
+	const struct nm_about *about;                /* the same pointer: the same meta data */
 	size_t first, n;                             /* in nm_reading.number */
 	bool gauge, slow;                            /* gauge: of a stock type, all are */
 };
@@ -414,6 +423,7 @@ struct nm_reading {
 	/* private */
 	size_t room, number_room;
 	const char *instance;
+	const struct nm_about *about;
 	struct nm_text *text;
 	struct view *view;
 	uint64_t took; /* the instance, if its series were another's */
@@ -428,6 +438,8 @@ void nm_instance(struct nm_reading *r, const char *instance);
  * moment ago, counters that follow count from now on, for as long as this one has the name.
  */
 void nm_owner(struct nm_reading *r, uint32_t number);
+/* Meta data of the values that follow of this instance; key is kept as a pointer. */
+void nm_about(struct nm_reading *r, const char *key, const char *value);
 /* Values that follow are slow: collectd is told to expect them at SlowInterval. */
 void nm_slow(struct nm_reading *r, bool slow);
 /* Whether the slow values of the object with this number are due in this reading. */
@@ -462,7 +474,7 @@ struct nm_notice {
 	char instance[128];
 	const char *what;   /* a word of the plugin's Notify option */
 	const char *plugin; /* instead of the plugin's name; NULL: that */
-	struct nm_meta meta[5];
+	struct nm_meta meta[8];
 	size_t nmeta;
 	char message[256];
 	struct nm_notice *next;

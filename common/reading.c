@@ -15,10 +15,10 @@
 #define SLOW_TURNS  6
 #define MAX_WAITING 4096 /* notices that nobody takes: the host's handlers are too slow */
 
-struct nm_text { /* strings that live as long as the reading; never moved */
+struct nm_text { /* what lives as long as the reading; never moved */
 	struct nm_text *next;
 	size_t used;
-	char c[TEXT_SIZE];
+	_Alignas(struct nm_about) char c[TEXT_SIZE];
 };
 
 double nm_slow_interval(const struct nm_view *v)
@@ -57,25 +57,35 @@ void nm_reading_free(struct nm_reading *r)
 	*r = (struct nm_reading){0};
 }
 
-const char *nm_text(struct nm_reading *r, const char *s)
+/* Room of at most TEXT_SIZE bytes that lives as long as the reading; NULL: no memory. */
+static void *keep(struct nm_reading *r, size_t len, size_t align)
 {
-	size_t len = strnlen(s, TEXT_SIZE - 1) + 1;
 	struct nm_text *t = r->text;
+	size_t at = t ? (t->used + align - 1) / align * align : 0;
 
-	if (!t || TEXT_SIZE - t->used < len) {
+	if (!t || at + len > TEXT_SIZE) {
 		t = malloc(sizeof(*t));
 		if (!t) {
 			r->err = -ENOMEM;
-			return "";
+			return NULL;
 		}
-		t->used = 0;
+		at = 0;
 		t->next = r->text;
 		r->text = t;
 	}
-	char *to = memcpy(t->c + t->used, s, len);
+	t->used = at + len;
+	return t->c + at;
+}
 
+const char *nm_text(struct nm_reading *r, const char *s)
+{
+	size_t len = strnlen(s, TEXT_SIZE - 1) + 1;
+	char *to = keep(r, len, 1);
+
+	if (!to)
+		return "";
+	memcpy(to, s, len);
 	to[len - 1] = 0;
-	t->used += len;
 	return to;
 }
 
@@ -83,6 +93,17 @@ void nm_instance(struct nm_reading *r, const char *instance)
 {
 	r->instance = nm_text(r, instance);
 	r->took = 0;
+	r->about = NULL;
+}
+
+void nm_about(struct nm_reading *r, const char *key, const char *value)
+{
+	struct nm_about *a = keep(r, sizeof(*a), _Alignof(struct nm_about));
+
+	if (!a)
+		return;
+	*a = (struct nm_about){.key = key, .value = nm_text(r, value), .next = r->about};
+	r->about = a;
 }
 
 void nm_slow(struct nm_reading *r, bool slow)
@@ -128,6 +149,7 @@ static void push(struct nm_reading *r, struct nm_value value, const union nm_num
 	r->number = to;
 	value.instance = r->instance;
 	value.plugin = r->plugin;
+	value.about = r->about;
 	value.first = r->numbers;
 	value.slow = r->slow_now;
 	r->value[r->n++] = value;
