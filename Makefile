@@ -38,6 +38,8 @@ gen       = $(if $V,,@echo '  GEN   $@' &&)
 
 plugins := $(patsubst plugins/%.c,%,$(wildcard plugins/netmon_*.c))
 common  := $(patsubst %.c,$B/%.o,$(filter-out common/collectd.c,$(wildcard common/*.c))) $B/names.o
+# plugins/link_*.c are parts of netmon_link.
+parts   := $(patsubst %.c,$B/%.o,$(wildcard plugins/*.c))
 cli     := $(patsubst %.c,$B/%.o,$(wildcard cli/*.c))
 manuals := $(patsubst conf/%.in,$B/%,$(wildcard conf/*.[58].in))
 
@@ -45,6 +47,7 @@ all: $(plugins:%=$B/%.so) $B/netmon $(manuals) $B/sanitizer
 
 $B/%.so: $B/plugins/%.o $B/%.collectd.o $(common)
 	$(link) -shared -Wl,-z,defs,--unresolved-symbols=ignore-in-object-files -o $@ $^ $(pkg_libs)
+$(foreach p,$(plugins),$(eval $B/$p.so: $(filter $B/plugins/$(p:netmon_%=%)_%,$(parts))))
 $B/%.collectd.o: common/collectd.c | $B/names.h
 	@mkdir -p $(@D)
 	$(compile) $(collectd_flags) -DNM_PLUGIN=$* -c -o $@ $<
@@ -53,7 +56,7 @@ $B/plugins.h: $(wildcard plugins/netmon_*.c)
 	@mkdir -p $B
 	$(gen) printf 'NM_PLUGIN(%s)\n' $(plugins) > $@
 $(cli) $B/tests/fuzz/replay.o $B/fuzz/replay: | $B/plugins.h
-$B/netmon: $(cli) $(plugins:%=$B/plugins/%.o) $(common)
+$B/netmon: $(cli) $(parts) $(common)
 	$(link) -o $@ $^ $(pkg_libs)
 $B/%.o: %.c | $B/names.h
 	@mkdir -p $(@D)
@@ -91,7 +94,7 @@ check:
 	@tests/run $(if $(STRICT),--strict) --build $B $(SANITIZERS:%=--build $B/%) $(TESTS:%=-k %)
 
 tests: $B/tests/sink.so $B/tests/replay $B/tests/storm $B/tests/lacks.so
-$B/tests/replay: $B/tests/fuzz/replay.o $(plugins:%=$B/plugins/%.o) $(common)
+$B/tests/replay: $B/tests/fuzz/replay.o $(parts) $(common)
 	$(link) -o $@ $^ $(pkg_libs)
 $B/tests/sink.so: tests/sink.c
 	@mkdir -p $(@D)
@@ -115,7 +118,7 @@ fuzz:
 	cp tests/golden/*/*.pcap $B/fuzz/corpus
 	cd $B/fuzz && ./replay -max_total_time=$(SECONDS) -max_len=65536 -timeout=10 corpus
 SECONDS ?= 60
-$B/fuzz/replay: tests/fuzz/replay.c $(plugins:%=$B/plugins/%.o) $(common)
+$B/fuzz/replay: tests/fuzz/replay.c $(parts) $(common)
 	@mkdir -p $(@D)
 	$(compile) -DNM_LIBFUZZER -fsanitize=fuzzer -o $@ $^ $(pkg_libs)
 

@@ -104,6 +104,9 @@ static inline const void *nm_attr_end(const struct nlattr *a)
 /* Up to 8 bytes as the kernel's number of that width, 0 for other widths. */
 uint64_t nm_load(const void *p, size_t len);
 
+/* link_kinds.c: of IFLA_INFO_KIND and IFLA_INFO_SLAVE_KIND */
+extern const struct nm_case nm_link_kinds[], nm_port_kinds[];
+
 /* reading.c */
 double nm_slow_interval(const struct nm_view *v);
 void nm_reading_start(struct nm_reading *r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The tables of link messages (linux/if_link.h), which several plugins read. */
+#include "internal.h"
 #include "names.h"
-#include "netmon.h"
 #include "uapi.h"
 
 static const struct nm_field stats64_rows[] = {
@@ -40,168 +40,11 @@ static const struct nm_field map_rows[] = {
 };
 static const struct nm_table map = NM_STRUCT_OF(rtnl_link_ifmap, "", map_rows, NULL);
 
-static const struct nm_field querier_rows[] = {
-	NM_A(BRIDGE_QUERIER_IP_ADDRESS, ADDR),     NM_A(BRIDGE_QUERIER_IP_PORT, IFINDEX),
-	NM_A(BRIDGE_QUERIER_IP_OTHER_TIMER, UINT), NM_A(BRIDGE_QUERIER_IPV6_ADDRESS, ADDR),
-	NM_A(BRIDGE_QUERIER_IPV6_PORT, IFINDEX),   NM_A(BRIDGE_QUERIER_IPV6_OTHER_TIMER, UINT),
-};
-static const struct nm_table querier =
-	NM_ATTRS("BRIDGE_QUERIER_", querier_rows, &nm_BRIDGE_QUERIER);
-
-static const struct nm_field boolopt_rows[] = {
-	NM_M(br_boolopt_multi, optval, UINT),
-	NM_M(br_boolopt_multi, optmask, UINT),
-};
-static const struct nm_table boolopt = NM_STRUCT_OF(br_boolopt_multi, "", boolopt_rows, NULL);
-
-static const struct nm_field bridge_rows[] = {
-	NM_A(IFLA_BR_FORWARD_DELAY, UINT),
-	NM_A(IFLA_BR_HELLO_TIME, UINT),
-	NM_A(IFLA_BR_MAX_AGE, UINT),
-	NM_A(IFLA_BR_AGEING_TIME, UINT),
-	NM_A(IFLA_BR_STP_STATE, UINT),
-	NM_A(IFLA_BR_PRIORITY, UINT),
-	NM_A(IFLA_BR_VLAN_FILTERING, UINT),
-	NM_A(IFLA_BR_VLAN_PROTOCOL, BE),
-	NM_A(IFLA_BR_GROUP_FWD_MASK, UINT),
-	NM_A(IFLA_BR_ROOT_ID, LLADDR),
-	NM_A(IFLA_BR_BRIDGE_ID, LLADDR),
-	NM_A(IFLA_BR_ROOT_PORT, UINT),
-	NM_A(IFLA_BR_ROOT_PATH_COST, UINT),
-	NM_A(IFLA_BR_TOPOLOGY_CHANGE, UINT),
-	NM_A(IFLA_BR_TOPOLOGY_CHANGE_DETECTED, UINT),
-	NM_A(IFLA_BR_HELLO_TIMER, UINT),
-	NM_A(IFLA_BR_TCN_TIMER, UINT),
-	NM_A(IFLA_BR_TOPOLOGY_CHANGE_TIMER, UINT),
-	NM_A(IFLA_BR_GC_TIMER, UINT),
-	NM_A(IFLA_BR_GROUP_ADDR, LLADDR),
-	NM_A(IFLA_BR_MCAST_ROUTER, UINT),
-	NM_A(IFLA_BR_MCAST_SNOOPING, UINT),
-	NM_A(IFLA_BR_MCAST_QUERY_USE_IFADDR, UINT),
-	NM_A(IFLA_BR_MCAST_QUERIER, UINT),
-	NM_A(IFLA_BR_MCAST_HASH_ELASTICITY, UINT),
-	NM_A(IFLA_BR_MCAST_HASH_MAX, UINT),
-	NM_A(IFLA_BR_MCAST_LAST_MEMBER_CNT, UINT),
-	NM_A(IFLA_BR_MCAST_STARTUP_QUERY_CNT, UINT),
-	NM_A(IFLA_BR_MCAST_LAST_MEMBER_INTVL, UINT),
-	NM_A(IFLA_BR_MCAST_MEMBERSHIP_INTVL, UINT),
-	NM_A(IFLA_BR_MCAST_QUERIER_INTVL, UINT),
-	NM_A(IFLA_BR_MCAST_QUERY_INTVL, UINT),
-	NM_A(IFLA_BR_MCAST_QUERY_RESPONSE_INTVL, UINT),
-	NM_A(IFLA_BR_MCAST_STARTUP_QUERY_INTVL, UINT),
-	NM_A(IFLA_BR_NF_CALL_IPTABLES, UINT),
-	NM_A(IFLA_BR_NF_CALL_IP6TABLES, UINT),
-	NM_A(IFLA_BR_NF_CALL_ARPTABLES, UINT),
-	NM_A(IFLA_BR_VLAN_DEFAULT_PVID, UINT),
-	NM_A(IFLA_BR_VLAN_STATS_ENABLED, UINT),
-	NM_A(IFLA_BR_MCAST_STATS_ENABLED, UINT),
-	NM_A(IFLA_BR_MCAST_IGMP_VERSION, UINT),
-	NM_A(IFLA_BR_MCAST_MLD_VERSION, UINT),
-	NM_A(IFLA_BR_VLAN_STATS_PER_PORT, UINT),
-	NM_A(IFLA_BR_MULTI_BOOLOPT, STRUCT, .table = &boolopt),
-	NM_A(IFLA_BR_MCAST_QUERIER_STATE, NEST, .table = &querier),
-	NM_A(IFLA_BR_FDB_N_LEARNED, UINT),
-	NM_A(IFLA_BR_FDB_MAX_LEARNED, UINT),
-};
-static const struct nm_table bridge = NM_ATTRS("IFLA_BR_", bridge_rows, &nm_IFLA_BR);
-
-static const struct nm_field port_rows[] = {
-	NM_A(IFLA_BRPORT_STATE, ENUM, .names = &nm_BR_STATE),
-	NM_A(IFLA_BRPORT_PRIORITY, UINT),
-	NM_A(IFLA_BRPORT_COST, UINT),
-	NM_A(IFLA_BRPORT_MODE, UINT),
-	NM_A(IFLA_BRPORT_GUARD, UINT),
-	NM_A(IFLA_BRPORT_PROTECT, UINT),
-	NM_A(IFLA_BRPORT_FAST_LEAVE, UINT),
-	NM_A(IFLA_BRPORT_LEARNING, UINT),
-	NM_A(IFLA_BRPORT_UNICAST_FLOOD, UINT),
-	NM_A(IFLA_BRPORT_PROXYARP, UINT),
-	NM_A(IFLA_BRPORT_PROXYARP_WIFI, UINT),
-	NM_A(IFLA_BRPORT_ROOT_ID, LLADDR),
-	NM_A(IFLA_BRPORT_BRIDGE_ID, LLADDR),
-	NM_A(IFLA_BRPORT_DESIGNATED_PORT, UINT),
-	NM_A(IFLA_BRPORT_DESIGNATED_COST, UINT),
-	NM_A(IFLA_BRPORT_ID, UINT),
-	NM_A(IFLA_BRPORT_NO, UINT),
-	NM_A(IFLA_BRPORT_TOPOLOGY_CHANGE_ACK, UINT),
-	NM_A(IFLA_BRPORT_CONFIG_PENDING, UINT),
-	NM_A(IFLA_BRPORT_MESSAGE_AGE_TIMER, UINT),
-	NM_A(IFLA_BRPORT_FORWARD_DELAY_TIMER, UINT),
-	NM_A(IFLA_BRPORT_HOLD_TIMER, UINT),
-	NM_A(IFLA_BRPORT_MULTICAST_ROUTER, UINT),
-	NM_A(IFLA_BRPORT_MCAST_FLOOD, UINT),
-	NM_A(IFLA_BRPORT_MCAST_TO_UCAST, UINT),
-	NM_A(IFLA_BRPORT_VLAN_TUNNEL, UINT),
-	NM_A(IFLA_BRPORT_BCAST_FLOOD, UINT),
-	NM_A(IFLA_BRPORT_GROUP_FWD_MASK, UINT),
-	NM_A(IFLA_BRPORT_NEIGH_SUPPRESS, UINT),
-	NM_A(IFLA_BRPORT_ISOLATED, UINT),
-	NM_A(IFLA_BRPORT_BACKUP_PORT, IFINDEX),
-	NM_A(IFLA_BRPORT_MRP_RING_OPEN, UINT),
-	NM_A(IFLA_BRPORT_MRP_IN_OPEN, UINT),
-	NM_A(IFLA_BRPORT_MCAST_EHT_HOSTS_LIMIT, UINT),
-	NM_A(IFLA_BRPORT_MCAST_EHT_HOSTS_CNT, UINT),
-	NM_A(IFLA_BRPORT_LOCKED, UINT),
-	NM_A(IFLA_BRPORT_MAB, UINT),
-	NM_A(IFLA_BRPORT_MCAST_N_GROUPS, UINT),
-	NM_A(IFLA_BRPORT_MCAST_MAX_GROUPS, UINT),
-	NM_A(IFLA_BRPORT_NEIGH_VLAN_SUPPRESS, UINT),
-	NM_A(IFLA_BRPORT_BACKUP_NHID, UINT),
-};
-const struct nm_table nm_port_table = NM_ATTRS("IFLA_BRPORT_", port_rows, &nm_IFLA_BRPORT);
-
-static const struct nm_field vlan_rows[] = {
-	NM_A(IFLA_VLAN_ID, UINT),
-	NM_A(IFLA_VLAN_PROTOCOL, BE),
-};
-static const struct nm_table vlan = NM_ATTRS("IFLA_VLAN_", vlan_rows, &nm_IFLA_VLAN);
-
-static const struct nm_field vrf_rows[] = {
-	NM_A(IFLA_VRF_TABLE, UINT),
-};
-static const struct nm_table vrf = NM_ATTRS("IFLA_VRF_", vrf_rows, &nm_IFLA_VRF);
-
-static const struct nm_field tun_rows[] = {
-	NM_A(IFLA_TUN_OWNER, UINT),
-	NM_A(IFLA_TUN_GROUP, UINT),
-	NM_A(IFLA_TUN_TYPE, UINT),
-	NM_A(IFLA_TUN_PI, UINT),
-	NM_A(IFLA_TUN_VNET_HDR, UINT),
-	NM_A(IFLA_TUN_PERSIST, UINT),
-	NM_A(IFLA_TUN_MULTI_QUEUE, UINT),
-	NM_A(IFLA_TUN_NUM_QUEUES, UINT),
-	NM_A(IFLA_TUN_NUM_DISABLED_QUEUES, UINT),
-};
-static const struct nm_table tun = NM_ATTRS("IFLA_TUN_", tun_rows, &nm_IFLA_TUN);
-
-static const struct nm_field vxlan_rows[] = {
-	NM_A(IFLA_VXLAN_ID, UINT),
-	NM_A(IFLA_VXLAN_GROUP, ADDR),
-	NM_A(IFLA_VXLAN_LINK, IFINDEX),
-	NM_A(IFLA_VXLAN_LOCAL, ADDR),
-	NM_A(IFLA_VXLAN_TTL, UINT),
-	NM_A(IFLA_VXLAN_TOS, UINT),
-	NM_A(IFLA_VXLAN_LEARNING, UINT),
-	NM_A(IFLA_VXLAN_AGEING, UINT),
-	NM_A(IFLA_VXLAN_LIMIT, UINT),
-	NM_A(IFLA_VXLAN_PORT, BE),
-	NM_A(IFLA_VXLAN_GROUP6, ADDR),
-	NM_A(IFLA_VXLAN_LOCAL6, ADDR),
-	NM_A(IFLA_VXLAN_COLLECT_METADATA, UINT),
-	NM_A(IFLA_VXLAN_VNIFILTER, UINT),
-};
-static const struct nm_table vxlan = NM_ATTRS("IFLA_VXLAN_", vxlan_rows, &nm_IFLA_VXLAN);
-
-static const struct nm_case kinds[] = {
-	{"bridge", &bridge}, {"tun", &tun}, {"vlan", &vlan}, {"vrf", &vrf}, {"vxlan", &vxlan}, {0},
-};
-static const struct nm_case slave_kinds[] = {{"bridge", &nm_port_table}, {0}};
-
 static const struct nm_field info_rows[] = {
 	NM_A(IFLA_INFO_KIND, STR),
-	NM_A(IFLA_INFO_DATA, CHOICE, .by = IFLA_INFO_KIND, .cases = kinds),
+	NM_A(IFLA_INFO_DATA, CHOICE, .by = IFLA_INFO_KIND, .cases = nm_link_kinds),
 	NM_A(IFLA_INFO_SLAVE_KIND, STR),
-	NM_A(IFLA_INFO_SLAVE_DATA, CHOICE, .by = IFLA_INFO_SLAVE_KIND, .cases = slave_kinds),
+	NM_A(IFLA_INFO_SLAVE_DATA, CHOICE, .by = IFLA_INFO_SLAVE_KIND, .cases = nm_port_kinds),
 };
 static const struct nm_table info = NM_ATTRS("IFLA_INFO_", info_rows, &nm_IFLA_INFO);
 
@@ -246,6 +89,81 @@ static const struct nm_field xdp_rows[] = {
 };
 static const struct nm_table xdp = NM_ATTRS("IFLA_XDP_", xdp_rows, &nm_IFLA_XDP);
 
+#define SETTING(type, member, kind, ...)                                                           \
+	static const struct nm_field type##_rows[] = {                                             \
+		NM_M(ifla_##type, vf, UINT),                                                       \
+		NM_M(ifla_##type, member, kind, ##__VA_ARGS__),                                    \
+	};                                                                                         \
+	static const struct nm_table type = NM_STRUCT_OF(ifla_##type, "", type##_rows, NULL)
+SETTING(vf_spoofchk, setting, UINT);
+SETTING(vf_link_state, link_state, UINT);
+SETTING(vf_rss_query_en, setting, UINT);
+SETTING(vf_trust, setting, UINT);
+SETTING(vf_tx_rate, rate, UINT);
+
+/* 32 bytes for every kind of address; an Ethernet device's has 6. */
+static const struct nm_field vf_mac_rows[] = {
+	NM_M(ifla_vf_mac, vf, UINT),
+	{.name = "mac", .kind = NM_LLADDR, .off = offsetof(struct ifla_vf_mac, mac), .len = 6},
+};
+static const struct nm_table vf_mac = NM_STRUCT_OF(ifla_vf_mac, "", vf_mac_rows, NULL);
+
+static const struct nm_field vf_rate_rows[] = {
+	NM_M(ifla_vf_rate, vf, UINT),
+	NM_M(ifla_vf_rate, min_tx_rate, UINT),
+	NM_M(ifla_vf_rate, max_tx_rate, UINT),
+};
+static const struct nm_table vf_rate = NM_STRUCT_OF(ifla_vf_rate, "", vf_rate_rows, NULL);
+
+static const struct nm_field vf_vlan_rows[] = {
+	NM_M(ifla_vf_vlan, vf, UINT),
+	NM_M(ifla_vf_vlan, vlan, UINT),
+	NM_M(ifla_vf_vlan, qos, UINT),
+};
+static const struct nm_table vf_vlan = NM_STRUCT_OF(ifla_vf_vlan, "", vf_vlan_rows, NULL);
+
+static const struct nm_field vf_vlan_info_rows[] = {
+	NM_M(ifla_vf_vlan_info, vf, UINT),
+	NM_M(ifla_vf_vlan_info, vlan, UINT),
+	NM_M(ifla_vf_vlan_info, qos, UINT),
+	NM_M(ifla_vf_vlan_info, vlan_proto, BE),
+};
+static const struct nm_table vf_vlan_info =
+	NM_STRUCT_OF(ifla_vf_vlan_info, "", vf_vlan_info_rows, NULL);
+static const struct nm_field vf_vlan_list_rows[] = {
+	NM_A(IFLA_VF_VLAN_INFO, STRUCT, .table = &vf_vlan_info),
+};
+static const struct nm_table vf_vlan_list = NM_ATTRS("IFLA_VF_VLAN_", vf_vlan_list_rows, NULL);
+
+static const struct nm_field vf_stats_rows[] = {
+	NM_A(IFLA_VF_STATS_RX_PACKETS, UINT), NM_A(IFLA_VF_STATS_TX_PACKETS, UINT),
+	NM_A(IFLA_VF_STATS_RX_BYTES, UINT),   NM_A(IFLA_VF_STATS_TX_BYTES, UINT),
+	NM_A(IFLA_VF_STATS_BROADCAST, UINT),  NM_A(IFLA_VF_STATS_MULTICAST, UINT),
+	NM_A(IFLA_VF_STATS_RX_DROPPED, UINT), NM_A(IFLA_VF_STATS_TX_DROPPED, UINT),
+};
+static const struct nm_table vf_stats =
+	NM_ATTRS("IFLA_VF_STATS_", vf_stats_rows, &nm_IFLA_VF_STATS);
+
+static const struct nm_field vf_rows[] = {
+	NM_A(IFLA_VF_MAC, STRUCT, .table = &vf_mac),
+	NM_A(IFLA_VF_VLAN, STRUCT, .table = &vf_vlan),
+	NM_A(IFLA_VF_TX_RATE, STRUCT, .table = &vf_tx_rate),
+	NM_A(IFLA_VF_SPOOFCHK, STRUCT, .table = &vf_spoofchk),
+	NM_A(IFLA_VF_LINK_STATE, STRUCT, .table = &vf_link_state),
+	NM_A(IFLA_VF_RATE, STRUCT, .table = &vf_rate),
+	NM_A(IFLA_VF_RSS_QUERY_EN, STRUCT, .table = &vf_rss_query_en),
+	NM_A(IFLA_VF_STATS, NEST, .table = &vf_stats),
+	NM_A(IFLA_VF_TRUST, STRUCT, .table = &vf_trust),
+	NM_A(IFLA_VF_VLAN_LIST, LIST, .table = &vf_vlan_list),
+	NM_A(IFLA_VF_BROADCAST, LLADDR),
+};
+static const struct nm_table vf = NM_ATTRS("IFLA_VF_", vf_rows, &nm_IFLA_VF);
+
+static const struct nm_field vf_list_rows[] = {
+	NM_A(IFLA_VF_INFO, NEST, .table = &vf),
+};
+static const struct nm_table vf_list = NM_ATTRS("IFLA_VF_", vf_list_rows, NULL);
+
 static const struct nm_field property_rows[] = {
 	NM_A(IFLA_ALT_IFNAME, STR),
 };
@@ -266,6 +184,7 @@ static const struct nm_field ifla_rows[] = {
 	NM_A(IFLA_LINKINFO, NEST, .table = &info),
 	NM_A(IFLA_IFALIAS, STR),
 	NM_A(IFLA_NUM_VF, UINT),
+	NM_A(IFLA_VFINFO_LIST, LIST, .table = &vf_list),
 	NM_A(IFLA_STATS64, STRUCT, .table = &nm_stats64_table),
 	NM_A(IFLA_AF_SPEC, NEST, .table = &af_spec),
 	NM_A(IFLA_GROUP, UINT),
@@ -312,3 +231,135 @@ static const struct nm_field ifinfo_rows[] = {
 	NM_M(ifinfomsg, ifi_flags, BITS, .names = &nm_IFF),
 };
 const struct nm_table nm_link_table = NM_STRUCT_OF(ifinfomsg, "ifi_", ifinfo_rows, &ifla);
+
+/* ---- ports of bridges (AF_BRIDGE) -------------------------------------------------- */
+
+static const struct nm_field vlan_info_rows[] = {
+	NM_M(bridge_vlan_info, vid, UINT),
+	NM_M(bridge_vlan_info, flags, BITS, .names = &nm_BRIDGE_VLAN),
+};
+static const struct nm_table vlan_info = NM_STRUCT_OF(bridge_vlan_info, "", vlan_info_rows, NULL);
+
+static const struct nm_field mst_entry_rows[] = {
+	NM_A(IFLA_BRIDGE_MST_ENTRY_MSTI, UINT),
+	NM_A(IFLA_BRIDGE_MST_ENTRY_STATE, ENUM, .names = &nm_BR_STATE),
+};
+static const struct nm_table mst_entry = NM_ATTRS("IFLA_BRIDGE_MST_ENTRY_", mst_entry_rows, NULL);
+
+static const struct nm_field mst_rows[] = {
+	NM_A(IFLA_BRIDGE_MST_ENTRY, NEST, .table = &mst_entry),
+};
+static const struct nm_table mst = NM_ATTRS("IFLA_BRIDGE_MST_", mst_rows, NULL);
+
+static const struct nm_field bridge_spec_rows[] = {
+	NM_A(IFLA_BRIDGE_FLAGS, UINT),
+	NM_A(IFLA_BRIDGE_MODE, UINT),
+	NM_A(IFLA_BRIDGE_VLAN_INFO, EACH, .table = &vlan_info),
+	NM_A(IFLA_BRIDGE_MST, LIST, .table = &mst),
+};
+static const struct nm_table bridge_spec =
+	NM_ATTRS("IFLA_BRIDGE_", bridge_spec_rows, &nm_IFLA_BRIDGE);
+
+static const struct nm_field port_link_rows[] = {
+	NM_A(IFLA_ADDRESS, LLADDR),
+	NM_A(IFLA_IFNAME, STR),
+	NM_A(IFLA_MTU, UINT),
+	NM_A(IFLA_LINK, IFINDEX),
+	NM_A(IFLA_MASTER, IFINDEX),
+	NM_A(IFLA_PROTINFO, NEST, .table = &nm_port_table),
+	NM_A(IFLA_AF_SPEC, NEST, .table = &bridge_spec),
+	NM_A(IFLA_OPERSTATE, ENUM, .names = &nm_IF_OPER),
+};
+static const struct nm_table port_link_attrs = NM_ATTRS("IFLA_", port_link_rows, &nm_IFLA);
+
+static const struct nm_field port_link_msg_rows[] = {
+	NM_M(ifinfomsg, ifi_type, ENUM, .names = &nm_ARPHRD),
+	NM_M(ifinfomsg, ifi_index, UINT),
+	NM_M(ifinfomsg, ifi_flags, BITS, .names = &nm_IFF),
+};
+const struct nm_table nm_port_link_table =
+	NM_STRUCT_OF(ifinfomsg, "ifi_", port_link_msg_rows, &port_link_attrs);
+
+/* ---- statistics ------------------------------------------------------------------ */
+
+#define WAY(member, way, i)                                                                        \
+	{                                                                                          \
+		.name = #member "_" way, .kind = NM_UINT,                                          \
+		.off = offsetof(struct br_mcast_stats, member) + (i) * sizeof(uint64_t),           \
+		.len = sizeof(uint64_t)                                                            \
+	}
+#define BOTH(member) WAY(member, "rx", BR_MCAST_DIR_RX), WAY(member, "tx", BR_MCAST_DIR_TX)
+static const struct nm_field mcast_rows[] = {
+	BOTH(igmp_v1queries), BOTH(igmp_v2queries),
+	BOTH(igmp_v3queries), BOTH(igmp_leaves),
+	BOTH(igmp_v1reports), BOTH(igmp_v2reports),
+	BOTH(igmp_v3reports), NM_M(br_mcast_stats, igmp_parse_errors, UINT),
+	BOTH(mld_v1queries),  BOTH(mld_v2queries),
+	BOTH(mld_leaves),     BOTH(mld_v1reports),
+	BOTH(mld_v2reports),  NM_M(br_mcast_stats, mld_parse_errors, UINT),
+	BOTH(mcast_bytes),    BOTH(mcast_packets),
+};
+static const struct nm_table mcast = NM_STRUCT_OF(br_mcast_stats, "", mcast_rows, NULL);
+
+static const struct nm_field vlan_stats_rows[] = {
+	NM_M(bridge_vlan_xstats, vid, UINT),
+	NM_M(bridge_vlan_xstats, flags, BITS, .names = &nm_BRIDGE_VLAN),
+	NM_M(bridge_vlan_xstats, rx_bytes, UINT),
+	NM_M(bridge_vlan_xstats, rx_packets, UINT),
+	NM_M(bridge_vlan_xstats, tx_bytes, UINT),
+	NM_M(bridge_vlan_xstats, tx_packets, UINT),
+};
+static const struct nm_table vlan_stats =
+	NM_STRUCT_OF(bridge_vlan_xstats, "", vlan_stats_rows, NULL);
+
+static const struct nm_field stp_rows[] = {
+	NM_M(bridge_stp_xstats, transition_blk, UINT),
+	NM_M(bridge_stp_xstats, transition_fwd, UINT),
+	NM_M(bridge_stp_xstats, rx_bpdu, UINT),
+	NM_M(bridge_stp_xstats, tx_bpdu, UINT),
+	NM_M(bridge_stp_xstats, rx_tcn, UINT),
+	NM_M(bridge_stp_xstats, tx_tcn, UINT),
+};
+static const struct nm_table stp = NM_STRUCT_OF(bridge_stp_xstats, "", stp_rows, NULL);
+
+static const struct nm_field bridge_xstats_rows[] = {
+	NM_A(BRIDGE_XSTATS_VLAN, EACH, .table = &vlan_stats),
+	NM_A(BRIDGE_XSTATS_MCAST, STRUCT, .table = &mcast),
+	NM_A(BRIDGE_XSTATS_STP, STRUCT, .table = &stp),
+};
+static const struct nm_table bridge_xstats =
+	NM_ATTRS("BRIDGE_XSTATS_", bridge_xstats_rows, &nm_BRIDGE_XSTATS);
+
+static const struct nm_field lacp_rows[] = {
+	NM_A(BOND_3AD_STAT_LACPDU_RX, UINT),         NM_A(BOND_3AD_STAT_LACPDU_TX, UINT),
+	NM_A(BOND_3AD_STAT_LACPDU_UNKNOWN_RX, UINT), NM_A(BOND_3AD_STAT_LACPDU_ILLEGAL_RX, UINT),
+	NM_A(BOND_3AD_STAT_MARKER_RX, UINT),         NM_A(BOND_3AD_STAT_MARKER_TX, UINT),
+	NM_A(BOND_3AD_STAT_MARKER_RESP_RX, UINT),    NM_A(BOND_3AD_STAT_MARKER_RESP_TX, UINT),
+	NM_A(BOND_3AD_STAT_MARKER_UNKNOWN_RX, UINT),
+};
+static const struct nm_table lacp = NM_ATTRS("BOND_3AD_STAT_", lacp_rows, &nm_BOND_XSTATS_3AD);
+
+static const struct nm_field bond_xstats_rows[] = {
+	NM_A(BOND_XSTATS_3AD, NEST, .table = &lacp),
+};
+static const struct nm_table bond_xstats = NM_ATTRS("BOND_XSTATS_", bond_xstats_rows, NULL);
+
+static const struct nm_field xstats_rows[] = {
+	NM_A(LINK_XSTATS_TYPE_BRIDGE, NEST, .table = &bridge_xstats),
+	NM_A(LINK_XSTATS_TYPE_BOND, NEST, .table = &bond_xstats),
+};
+static const struct nm_table xstats =
+	NM_ATTRS("LINK_XSTATS_TYPE_", xstats_rows, &nm_LINK_XSTATS_TYPE);
+
+static const struct nm_field ifla_stats_rows[] = {
+	NM_A(IFLA_STATS_LINK_64, STRUCT, .table = &nm_stats64_table),
+	NM_A(IFLA_STATS_LINK_XSTATS, NEST, .table = &xstats),
+	NM_A(IFLA_STATS_LINK_XSTATS_SLAVE, NEST, .table = &xstats),
+};
+static const struct nm_table ifla_stats = NM_ATTRS("IFLA_STATS_", ifla_stats_rows, &nm_IFLA_STATS);
+
+static const struct nm_field if_stats_rows[] = {
+	NM_M(if_stats_msg, ifindex, IFINDEX),
+};
+const struct nm_table nm_if_stats_table =
+	NM_STRUCT_OF(if_stats_msg, "", if_stats_rows, &ifla_stats);

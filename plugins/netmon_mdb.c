@@ -94,91 +94,6 @@ static const struct nm_field br_port_rows[] = {
 };
 static const struct nm_table br_port = NM_STRUCT_OF(br_port_msg, "", br_port_rows, &mdba);
 
-/* A port as the bridge tells of it (AF_BRIDGE). */
-static const struct nm_field port_link_rows[] = {
-	NM_A(IFLA_ADDRESS, LLADDR),
-	NM_A(IFLA_IFNAME, STR),
-	NM_A(IFLA_MTU, UINT),
-	NM_A(IFLA_LINK, IFINDEX),
-	NM_A(IFLA_MASTER, IFINDEX),
-	NM_A(IFLA_PROTINFO, NEST, .table = &nm_port_table),
-	NM_A(IFLA_OPERSTATE, ENUM, .names = &nm_IF_OPER),
-};
-static const struct nm_table port_link_attrs = NM_ATTRS("IFLA_", port_link_rows, &nm_IFLA);
-
-static const struct nm_field port_link_msg_rows[] = {
-	NM_M(ifinfomsg, ifi_type, ENUM, .names = &nm_ARPHRD),
-	NM_M(ifinfomsg, ifi_index, UINT),
-	NM_M(ifinfomsg, ifi_flags, BITS, .names = &nm_IFF),
-};
-static const struct nm_table port_link =
-	NM_STRUCT_OF(ifinfomsg, "ifi_", port_link_msg_rows, &port_link_attrs);
-
-#define WAY(member, way, i)                                                                        \
-	{                                                                                          \
-		.name = #member "_" way, .kind = NM_UINT,                                          \
-		.off = offsetof(struct br_mcast_stats, member) + (i) * sizeof(uint64_t),           \
-		.len = sizeof(uint64_t)                                                            \
-	}
-#define BOTH(member) WAY(member, "rx", BR_MCAST_DIR_RX), WAY(member, "tx", BR_MCAST_DIR_TX)
-static const struct nm_field mcast_rows[] = {
-	BOTH(igmp_v1queries), BOTH(igmp_v2queries),
-	BOTH(igmp_v3queries), BOTH(igmp_leaves),
-	BOTH(igmp_v1reports), BOTH(igmp_v2reports),
-	BOTH(igmp_v3reports), NM_M(br_mcast_stats, igmp_parse_errors, UINT),
-	BOTH(mld_v1queries),  BOTH(mld_v2queries),
-	BOTH(mld_leaves),     BOTH(mld_v1reports),
-	BOTH(mld_v2reports),  NM_M(br_mcast_stats, mld_parse_errors, UINT),
-	BOTH(mcast_bytes),    BOTH(mcast_packets),
-};
-static const struct nm_table mcast = NM_STRUCT_OF(br_mcast_stats, "", mcast_rows, NULL);
-
-static const struct nm_field vlan_stats_rows[] = {
-	NM_M(bridge_vlan_xstats, vid, UINT),
-	NM_M(bridge_vlan_xstats, flags, BITS, .names = &nm_BRIDGE_VLAN),
-	NM_M(bridge_vlan_xstats, rx_bytes, UINT),
-	NM_M(bridge_vlan_xstats, rx_packets, UINT),
-	NM_M(bridge_vlan_xstats, tx_bytes, UINT),
-	NM_M(bridge_vlan_xstats, tx_packets, UINT),
-};
-static const struct nm_table vlan_stats =
-	NM_STRUCT_OF(bridge_vlan_xstats, "", vlan_stats_rows, NULL);
-
-static const struct nm_field stp_rows[] = {
-	NM_M(bridge_stp_xstats, transition_blk, UINT),
-	NM_M(bridge_stp_xstats, transition_fwd, UINT),
-	NM_M(bridge_stp_xstats, rx_bpdu, UINT),
-	NM_M(bridge_stp_xstats, tx_bpdu, UINT),
-	NM_M(bridge_stp_xstats, rx_tcn, UINT),
-	NM_M(bridge_stp_xstats, tx_tcn, UINT),
-};
-static const struct nm_table stp = NM_STRUCT_OF(bridge_stp_xstats, "", stp_rows, NULL);
-
-static const struct nm_field bridge_xstats_rows[] = {
-	NM_A(BRIDGE_XSTATS_VLAN, STRUCT, .table = &vlan_stats),
-	NM_A(BRIDGE_XSTATS_MCAST, STRUCT, .table = &mcast),
-	NM_A(BRIDGE_XSTATS_STP, STRUCT, .table = &stp),
-};
-static const struct nm_table bridge_xstats =
-	NM_ATTRS("BRIDGE_XSTATS_", bridge_xstats_rows, &nm_BRIDGE_XSTATS);
-
-static const struct nm_field xstats_rows[] = {
-	NM_A(LINK_XSTATS_TYPE_BRIDGE, NEST, .table = &bridge_xstats),
-};
-static const struct nm_table xstats =
-	NM_ATTRS("LINK_XSTATS_TYPE_", xstats_rows, &nm_LINK_XSTATS_TYPE);
-
-static const struct nm_field ifla_stats_rows[] = {
-	NM_A(IFLA_STATS_LINK_XSTATS, NEST, .table = &xstats),
-	NM_A(IFLA_STATS_LINK_XSTATS_SLAVE, NEST, .table = &xstats),
-};
-static const struct nm_table ifla_stats = NM_ATTRS("IFLA_STATS_", ifla_stats_rows, &nm_IFLA_STATS);
-
-static const struct nm_field if_stats_rows[] = {
-	NM_M(if_stats_msg, ifindex, IFINDEX),
-};
-static const struct nm_table if_stats = NM_STRUCT_OF(if_stats_msg, "", if_stats_rows, &ifla_stats);
-
 /* ---- what is asked ---------------------------------------------------------------- */
 
 /* Bridges only: their ports have a source of their own.  Older kernels answer with all links. */
@@ -215,14 +130,15 @@ static const struct nm_source sources[] = {
 		     .kept = true, .group = {RTNLGRP_LINK}, .table = &nm_link_table,
 		     .ask = ask_bridges},
 	[PORTS] = {"ports", .get = RTM_GETLINK, .add = RTM_NEWLINK, .del = RTM_DELLINK,
-		   .af = AF_BRIDGE, .kept = true, .group = {RTNLGRP_LINK}, .table = &port_link},
+		   .af = AF_BRIDGE, .kept = true, .group = {RTNLGRP_LINK},
+		   .table = &nm_port_link_table},
 	/* an event is an RTM_NEWMDB, an answer has the question's own number and no family */
 	[MDB] = {"mdb", .get = RTM_GETMDB, .add = RTM_GETMDB, .del = RTM_DELMDB, .ntf = RTM_NEWMDB,
 		 .af = AF_BRIDGE, .any_af = true, .kept = true, .torn = true,
 		 .group = {RTNLGRP_MDB}, .table = &br_port, .without = "the multicast database"},
 	/* kept: dumped by poll_statistics() and not at every reading */
 	[STATISTICS] = {"statistics", .get = RTM_GETSTATS, .add = RTM_NEWSTATS, .kept = true,
-			.table = &if_stats, .ask = ask_statistics,
+			.table = &nm_if_stats_table, .ask = ask_statistics,
 			.without = "IGMP and MLD statistics"},
 };
 
