@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* netmon_link: interfaces: counters, state, speed, addresses, and who changed what. */
+/* netmon_link: interfaces: counters, state, speed, addresses, and who changed what.  Kinds: link_*.c */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "link.h"
 #include "names.h"
-#include "netmon.h"
 #include "uapi.h"
 
 /* ---- what the kernel's bytes mean ----------------------------------------------- */
@@ -67,23 +67,31 @@ static const struct nm_field genl_rows[] = {
 };
 static const struct nm_table linkmodes = NM_STRUCT_OF(genlmsghdr, "", genl_rows, &modes);
 
-static const struct nm_field ifla_stats_rows[] = {
-	NM_A(IFLA_STATS_LINK_64, STRUCT, .table = &nm_stats64_table),
-};
-static const struct nm_table ifla_stats = NM_ATTRS("IFLA_STATS_", ifla_stats_rows, &nm_IFLA_STATS);
-
-static const struct nm_field if_stats_rows[] = {
-	NM_M(if_stats_msg, ifindex, IFINDEX),
-};
-static const struct nm_table if_stats = NM_STRUCT_OF(if_stats_msg, "", if_stats_rows, &ifla_stats);
-
 /* ---- what is asked ---------------------------------------------------------------- */
 
-/* RTM_GETSTATS costs a fraction of RTM_GETLINK; IFLA_STATS64 comes with the latter anyway. */
+/*
+ * RTM_GETSTATS costs a fraction of RTM_GETLINK; IFLA_STATS64 comes with the latter anyway.
+ * The counters of SR-IOV functions come only where statistics are not skipped.
+ */
 static void ask_links(const struct nm_view *v, struct nlmsghdr *nlh, const void *key)
 {
+	const struct config *c = v->config;
+	struct ifinfomsg *h = mnl_nlmsg_get_payload(nlh);
+	uint32_t mask = c ? RTEXT_FILTER_SKIP_STATS : RTEXT_FILTER_VF;
+
+	if (key)
+		h->ifi_index = *(const int *)key;
+	if (c && c->collect_vf)
+		mask = key ? RTEXT_FILTER_VF : RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS;
+	mnl_attr_put_u32(nlh, IFLA_EXT_MASK, mask);
+}
+
+static void ask_ports(const struct nm_view *v, struct nlmsghdr *nlh, const void *key)
+{
 	(void)key;
-	mnl_attr_put_u32(nlh, IFLA_EXT_MASK, v->config ? RTEXT_FILTER_SKIP_STATS : RTEXT_FILTER_VF);
+	mnl_attr_put_u32(nlh, IFLA_EXT_MASK,
+			 v->config ? RTEXT_FILTER_MST :
+				     RTEXT_FILTER_MST | RTEXT_FILTER_BRVLAN_COMPRESSED);
 }
 
 static void ask_linkmodes(const struct nm_view *v, struct nlmsghdr *nlh, const void *key)
@@ -97,21 +105,28 @@ static void ask_linkmodes(const struct nm_view *v, struct nlmsghdr *nlh, const v
 	mnl_attr_nest_end(nlh, nest);
 }
 
+static bool wants_xstats(const struct nm_view *v);
+
 static void ask_counters(const struct nm_view *v, struct nlmsghdr *nlh, const void *key)
 {
 	struct if_stats_msg *h = mnl_nlmsg_get_payload(nlh);
 
-	(void)v;
 	(void)key;
 	h->filter_mask = IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_64);
+	if (!v->config || wants_xstats(v))
+		h->filter_mask |= IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_XSTATS) |
+				  IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_XSTATS_SLAVE);
 }
 
-enum { LINKS, ADDRESSES, LINKMODES, COUNTERS };
+enum { LINKS, PORTS, ADDRESSES, LINKMODES, COUNTERS };
 
 static const struct nm_source sources[] = {
 	[LINKS] = {"links", .get = RTM_GETLINK, .add = RTM_NEWLINK, .del = RTM_DELLINK,
 		   .kept = true, .group = {RTNLGRP_LINK}, .table = &nm_link_table,
 		   .ask = ask_links},
+	[PORTS] = {"ports", .get = RTM_GETLINK, .add = RTM_NEWLINK, .del = RTM_DELLINK,
+		   .af = AF_BRIDGE, .kept = true, .group = {RTNLGRP_LINK},
+		   .table = &nm_port_link_table, .ask = ask_ports},
 	[ADDRESSES] = {"addresses", .get = RTM_GETADDR, .add = RTM_NEWADDR, .del = RTM_DELADDR,
 		       .any_af = true, .kept = true,
 		       .group = {RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR}, .table = &ifaddr},
@@ -119,8 +134,8 @@ static const struct nm_source sources[] = {
 		       .add = ETHTOOL_MSG_LINKMODES_GET_REPLY, .ntf = ETHTOOL_MSG_LINKMODES_NTF,
 		       .kept = true, .mcast = ETHTOOL_MCGRP_MONITOR_NAME, .table = &linkmodes,
 		       .ask = ask_linkmodes, .without = "speed, duplex and utilization"},
-	[COUNTERS] = {"counters", .get = RTM_GETSTATS, .add = RTM_NEWSTATS, .table = &if_stats,
-		      .ask = ask_counters},
+	[COUNTERS] = {"counters", .get = RTM_GETSTATS, .add = RTM_NEWSTATS,
+		      .table = &nm_if_stats_table, .ask = ask_counters},
 };
 
 /* ---- what is configured -------------------------------------------------------------- */
@@ -140,19 +155,6 @@ static const struct nm_name layout_names[] = {
 };
 static const struct nm_names layouts = {NM_ARRAY(layout_names)};
 
-enum {
-	STATE = 1 << 0,
-	SPEED = 1 << 1,
-	RENAME = 1 << 2,
-	CREATE = 1 << 3,
-	DELETE = 1 << 4,
-	ADDRESS = 1 << 5,
-	DUPLICATE = 1 << 6,
-	PROMISCUOUS = 1 << 7,
-	MASTER = 1 << 8,
-	XDP = 1 << 9,
-	MTU = 1 << 10,
-};
 static const struct nm_name notice_names[] = {
 	{STATE, "state"},
 	{SPEED, "speed"},
@@ -165,24 +167,21 @@ static const struct nm_name notice_names[] = {
 	{MASTER, "master"},
 	{XDP, "xdp"},
 	{MTU, "mtu"},
+	{BOND, "bond"},
+	{ACTIVE_PORT, "active_port"},
+	{PARTNER, "partner"},
+	{STP, "stp"},
+	{STP_PORT, "stp_port"},
+	{FDB, "fdb"},
 };
 static const struct nm_names notices = {NM_ARRAY(notice_names)};
-
-struct config {
-	struct nm_config common;
-	struct nm_select interfaces;
-	bool verbose, report_total, report_inactive;
-	double idle_timeout;
-	struct nm_setting *speed;
-	unsigned notify, label, layout;
-	char *plugin_name;
-};
 
 static const struct config defaults = {
 	.common = NM_CONFIG_DEFAULTS,
 	.report_inactive = true,
 	.idle_timeout = 5,
-	.notify = STATE | SPEED | DUPLICATE | MASTER | XDP,
+	.notify = STATE | SPEED | DUPLICATE | MASTER | XDP | BOND | ACTIVE_PORT | PARTNER | STP |
+		  FDB,
 };
 
 static const struct nm_option options[] = {
@@ -199,6 +198,12 @@ static const struct nm_option options[] = {
 		config, "ReportTotal", NM_OPT_BOOL, report_total,
 		.help = "Report under the instance \"total\" the octets, packets, errors and drops of all "
 			"reported interfaces together."),
+	NM_OPTION(
+		config, "CollectVlan", NM_OPT_BOOL, collect_vlan,
+		.help = "Report the VLANs of each bridge and port, and their traffic where the bridge "
+			"counts it."),
+	NM_OPTION(config, "CollectVF", NM_OPT_BOOL, collect_vf,
+		  .help = "Report the traffic of each SR-IOV virtual function."),
 	NM_OPTION(config, "ReportInactive", NM_OPT_BOOL, report_inactive,
 		  .help = "Report interfaces that have never moved a packet."),
 	NM_OPTION(
@@ -228,43 +233,9 @@ static const struct nm_option options[] = {
 
 /* ---- what is kept ----------------------------------------------------------------------- */
 
-#define LABEL_SIZE 128
 #define HOLD       3 /* readings for which collectd may still remember a name that was given up */
+#define SLOW_TURNS 6 /* readings for which a slow value holds */
 #define JUST_NOW   NS(1) /* the kernel sets an interface down just before it deletes it */
-#define NS(s)      ((uint64_t)((s)*1e9))
-
-enum { IPV4, IPV6, TENTATIVE, DADFAILED, DEPRECATED, ADDRESS_COUNTS };
-
-struct attrs { /* of a link, as last told */
-	char name[IFNAMSIZ];
-	uint32_t flags, mtu, promiscuity, master, lower;
-	uint32_t carrier_up, carrier_down;
-	bool up, counts_carrier, xdp;
-};
-
-struct link {
-	uint32_t ifindex;
-	struct attrs a;
-	char label[LABEL_SIZE];
-	bool selected;
-	bool changed;      /* slow values are due in the next reading */
-	bool covered;      /* its packets are in the total through another interface */
-	uint64_t down_at;  /* ns */
-	double speed;      /* bit/s; 0: unknown */
-	double speed_told; /* the last that was known */
-	int duplex;        /* -1: unknown */
-	uint32_t addresses[ADDRESS_COUNTS], addresses_were[ADDRESS_COUNTS];
-	uint64_t seen; /* number of the dump that had it last */
-	uint64_t modes_seen;
-
-	/* at this reading, at the one before, and what is subtracted from the kernel's */
-	union counters {
-		struct rtnl_link_stats64 s;
-		uint64_t c[sizeof(struct rtnl_link_stats64) / sizeof(uint64_t)];
-	} now, last, base;
-	size_t stats_len;                    /* older kernels tell less */
-	uint64_t now_at, last_at, active_at; /* ns; 0: never */
-};
 
 struct address_key {
 	uint32_t ifindex;
@@ -282,18 +253,7 @@ struct owner {            /* of a label */
 	uint64_t left;    /* the reading at which it was given up */
 };
 
-struct state {
-	struct nm_map links;     /* ifindex -> struct link * */
-	struct nm_map addresses; /* struct address_key -> struct address */
-	struct nm_map owners;    /* label -> struct owner */
-	uint64_t dump;           /* number of the dump that runs or ran last */
-	bool recount;            /* the addresses of a link have changed */
-	uint32_t *pending;       /* links whose speed must be asked for */
-	size_t npending, pending_room;
-	uint64_t total[8];
-};
-
-static struct link *find(const struct state *s, uint32_t ifindex)
+struct link *nm_link_find(const struct state *s, uint32_t ifindex)
 {
 	struct link **l = nm_map_get(&s->links, &ifindex);
 
@@ -311,6 +271,26 @@ static int open_link(struct nm_view *v)
 	return 0;
 }
 
+static void drop_role(struct state *s, struct link *l, int i)
+{
+	if (!l->role[i])
+		return;
+	if (l->role[i]->close)
+		l->role[i]->close(l->is[i]);
+	free(l->is[i]);
+	l->is[i] = NULL;
+	l->role[i] = NULL;
+	s->nroles--;
+}
+
+static void free_link(struct state *s, struct link *l)
+{
+	for (int i = 0; i < ROLES; i++)
+		drop_role(s, l, i);
+	free(l->vfs);
+	free(l);
+}
+
 static void close_link(struct nm_view *v)
 {
 	struct state *s = v->state;
@@ -318,7 +298,7 @@ static void close_link(struct nm_view *v)
 	struct link **l;
 
 	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));)
-		free(*l);
+		free_link(s, *l);
 	nm_map_free(&s->links);
 	nm_map_free(&s->addresses);
 	nm_map_free(&s->owners);
@@ -327,9 +307,19 @@ static void close_link(struct nm_view *v)
 
 /* ---- who is told ------------------------------------------------------------------------ */
 
-/* A notice about a link, NULL when nobody wants it.  old and new may be NULL. */
-static struct nm_notice *tell(struct nm_view *v, const struct link *l, unsigned what,
-			      enum nm_severity severity, const char *old, const char *new)
+/* The link of one of these is its other end, not what carries it. */
+static bool is_pair(const char *kind)
+{
+	return !strcmp(kind, "veth") || !strcmp(kind, "netkit");
+}
+
+static const char *parent_word(const struct link *l)
+{
+	return is_pair(l->a.kind) ? "peer" : "parent";
+}
+
+struct nm_notice *nm_link_tell(struct nm_view *v, const struct link *l, unsigned what,
+			       enum nm_severity severity, const char *old, const char *new)
 {
 	const struct config *c = v->config;
 	struct nm_notice *n;
@@ -342,12 +332,16 @@ static struct nm_notice *tell(struct nm_view *v, const struct link *l, unsigned 
 	n->plugin = c->plugin_name;
 	nm_meta(n, "ifindex", "%u", l->ifindex);
 	nm_change(n, old, new);
+	if (*l->a.kind)
+		nm_meta(n, "kind", "%s", l->a.kind);
+	if (l->a.parent && nm_ifname(v, l->a.parent))
+		nm_meta(n, parent_word(l), "%s", nm_ifname(v, l->a.parent));
 	return n;
 }
 
 static void tell_down(struct nm_view *v, const struct link *l, const char *reason, const char *why)
 {
-	struct nm_notice *n = tell(v, l, STATE, NM_FAILURE, "up", "down");
+	struct nm_notice *n = nm_link_tell(v, l, STATE, NM_FAILURE, "up", "down");
 
 	if (n)
 		nm_meta(n, "reason", "%s", reason);
@@ -371,16 +365,17 @@ static void tell_state(struct nm_view *v, struct link *l, const struct attrs *wa
 		else
 			tell_down(v, l, "admin_down", "it was set down");
 	} else if (!was->up && l->a.up) {
-		nm_say(tell(v, l, STATE, NM_OKAY, "down", "up"), "interface %s is up", l->label);
+		nm_say(nm_link_tell(v, l, STATE, NM_OKAY, "down", "up"), "interface %s is up",
+		       l->label);
 	} else if (was->up && unseen && unseen < INT32_MAX) {
 		tell_down(v, l, "carrier", "it lost its carrier for a moment");
-		nm_say(tell(v, l, STATE, NM_OKAY, "down", "up"),
+		nm_say(nm_link_tell(v, l, STATE, NM_OKAY, "down", "up"),
 		       "interface %s is up again; it was down %u times since it was last looked at",
 		       l->label, unseen);
 	}
 }
 
-static const char *name_or_none(const struct nm_view *v, uint32_t ifindex)
+const char *nm_link_name(const struct nm_view *v, uint32_t ifindex)
 {
 	const char *name = ifindex ? nm_ifname(v, ifindex) : "none";
 
@@ -393,28 +388,28 @@ static void tell_changes(struct nm_view *v, struct link *l, const struct attrs *
 	char old[16], new[16];
 
 	if (strcmp(was->name, a->name))
-		nm_say(tell(v, l, RENAME, NM_WARNING, was->name, a->name),
+		nm_say(nm_link_tell(v, l, RENAME, NM_WARNING, was->name, a->name),
 		       "interface %s is named %s now", was->name, a->name);
 	tell_state(v, l, was);
 	if (was->mtu != a->mtu) {
 		snprintf(old, sizeof(old), "%u", was->mtu);
 		snprintf(new, sizeof(new), "%u", a->mtu);
-		nm_say(tell(v, l, MTU, NM_WARNING, old, new),
+		nm_say(nm_link_tell(v, l, MTU, NM_WARNING, old, new),
 		       "interface %s: the MTU was %s and is %s", l->label, old, new);
 	}
 	if (!was->promiscuity != !a->promiscuity)
-		nm_say(tell(v, l, PROMISCUOUS, a->promiscuity ? NM_WARNING : NM_OKAY,
-			    a->promiscuity ? "off" : "on", a->promiscuity ? "on" : "off"),
+		nm_say(nm_link_tell(v, l, PROMISCUOUS, a->promiscuity ? NM_WARNING : NM_OKAY,
+				    a->promiscuity ? "off" : "on", a->promiscuity ? "on" : "off"),
 		       "interface %s %s promiscuous mode", l->label,
 		       a->promiscuity ? "entered" : "left");
 	if (was->master != a->master)
-		nm_say(tell(v, l, MASTER, NM_WARNING, name_or_none(v, was->master),
-			    name_or_none(v, a->master)),
+		nm_say(nm_link_tell(v, l, MASTER, NM_WARNING, nm_link_name(v, was->master),
+				    nm_link_name(v, a->master)),
 		       "interface %s: the master was %s and is %s", l->label,
-		       name_or_none(v, was->master), name_or_none(v, a->master));
+		       nm_link_name(v, was->master), nm_link_name(v, a->master));
 	if (was->xdp != a->xdp)
-		nm_say(tell(v, l, XDP, a->xdp ? NM_OKAY : NM_WARNING, a->xdp ? "none" : "attached",
-			    a->xdp ? "attached" : "none"),
+		nm_say(nm_link_tell(v, l, XDP, a->xdp ? NM_OKAY : NM_WARNING,
+				    a->xdp ? "none" : "attached", a->xdp ? "attached" : "none"),
 		       "interface %s: an XDP program is %s", l->label,
 		       a->xdp ? "attached" : "attached no more");
 }
@@ -478,6 +473,14 @@ static void rebase(struct link *l, const union counters *base)
 	l->base = *base;
 }
 
+/* Seconds until collectd knows nothing more of a slow value; its Timeout is 2 intervals. */
+static double forgotten_after(const struct nm_view *v)
+{
+	const struct nm_config *c = v->config;
+
+	return HOLD * (c->slow_interval > 0 ? c->slow_interval : SLOW_TURNS * v->interval);
+}
+
 /*
  * A name that another interface had a moment ago: its series in collectd must
  * not jump to this one's counters, so they count from here.
@@ -500,8 +503,10 @@ static int take_label(struct nm_view *v, struct link *l, const struct nm_msg *m)
 	o = nm_map_put(&s->owners, label, &fresh);
 	if (!o)
 		return -ENOMEM;
-	if (!fresh && (o->ifindex || v->readings - o->left < HOLD))
+	if (!fresh && (o->ifindex || v->readings - o->left < HOLD)) {
 		nm_bytes(m->attr[IFLA_STATS64], &base, sizeof(base));
+		l->quiet = v->now + NS(forgotten_after(v));
+	}
 	rebase(l, &base);
 	*o = (struct owner){.ifindex = l->ifindex};
 	memcpy(l->label, label, sizeof(label));
@@ -534,8 +539,8 @@ static int forget_labels(struct nm_view *v)
 
 /* ---- links --------------------------------------------------------------------------------- */
 
-/* Speed is not told by events: whoever changed is asked, once the events are delivered. */
-static int ask_speed(struct state *s, uint32_t ifindex)
+/* What events do not tell is asked for once they are delivered. */
+int nm_link_ask(struct state *s, struct link *l, unsigned what)
 {
 	if (s->npending == s->pending_room) {
 		size_t room = s->pending_room ? 2 * s->pending_room : 16;
@@ -546,14 +551,18 @@ static int ask_speed(struct state *s, uint32_t ifindex)
 		s->pending = p;
 		s->pending_room = room;
 	}
-	s->pending[s->npending++] = ifindex;
+	if (!l->asked_later)
+		s->pending[s->npending++] = l->ifindex;
+	s->nspeeds += what & ~l->asked_later & ASK_SPEED;
+	l->asked_later |= what;
 	return 0;
 }
 
 static struct attrs read_attrs(const struct nm_msg *m)
 {
 	const struct ifinfomsg *h = m->hdr;
-	const char *kind = nm_str(nm_in(m->attr[IFLA_LINKINFO], IFLA_INFO_KIND));
+	const struct nlattr *info = m->attr[IFLA_LINKINFO];
+	const char *kind = nm_str(nm_in(info, IFLA_INFO_KIND));
 	uint64_t oper = nm_uint(m->attr[IFLA_OPERSTATE]);
 	struct attrs a = {
 		.flags = h->ifi_flags,
@@ -571,10 +580,13 @@ static struct attrs read_attrs(const struct nm_msg *m)
 	};
 
 	snprintf(a.name, sizeof(a.name), "%s", nm_str(m->attr[IFLA_IFNAME]));
-	/* The link of a veth is its other end, not what carries it. */
-	if (!m->attr[IFLA_LINK_NETNSID] &&
-	    (!kind || (strcmp(kind, "veth") && strcmp(kind, "netkit"))))
-		a.lower = (uint32_t)nm_uint(m->attr[IFLA_LINK]);
+	snprintf(a.kind, sizeof(a.kind), "%s", kind ? kind : "");
+	if (!strcmp(a.kind, "vxlan"))
+		a.parent = (uint32_t)nm_uint(nm_in(nm_in(info, IFLA_INFO_DATA), IFLA_VXLAN_LINK));
+	else if (!m->attr[IFLA_LINK_NETNSID])
+		a.parent = (uint32_t)nm_uint(m->attr[IFLA_LINK]);
+	if (!is_pair(a.kind) && m->attr[IFLA_LINK])
+		a.lower = a.parent;
 	return a;
 }
 
@@ -586,17 +598,60 @@ static bool changed(const struct attrs *was, const struct attrs *is)
 	       was->carrier_down != is->carrier_down;
 }
 
+static const struct role *role_of(int i, const char *kind)
+{
+	static const struct role *const roles[ROLES][2] = {
+		[OWN] = {&nm_bridge, &nm_bond},
+		[PORT] = {&nm_bridge_port, &nm_bond_port},
+	};
+
+	for (size_t k = 0; kind && k < NM_COUNT(roles[i]); k++)
+		if (!strcmp(roles[i][k]->kind, kind))
+			return roles[i][k];
+	return NULL;
+}
+
+/* What it is beside a link.  A port that has another master starts anew, as the kernel's does. */
+static int read_roles(struct nm_view *v, struct link *l, const struct nm_msg *m,
+		      const struct attrs *was)
+{
+	static const uint16_t type[ROLES][2] = {
+		[OWN] = {IFLA_INFO_KIND, IFLA_INFO_DATA},
+		[PORT] = {IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA},
+	};
+	const struct nlattr *info = m->attr[IFLA_LINKINFO];
+	struct state *s = v->state;
+
+	for (int i = 0; i < ROLES; i++) {
+		const struct role *role = role_of(i, nm_str(nm_in(info, type[i][0])));
+
+		if (l->role[i] && (l->role[i] != role || (i == PORT && was->master != l->a.master)))
+			drop_role(s, l, i);
+		if (role && !l->role[i]) {
+			l->is[i] = calloc(1, role->size);
+			if (!l->is[i])
+				return -ENOMEM;
+			l->role[i] = role;
+			l->changed = true;
+			s->nroles++;
+		}
+		if (role)
+			role->read(v, l, m, nm_in(info, type[i][1]));
+	}
+	return 0;
+}
+
 static void remove_link(struct nm_view *v, struct link *l)
 {
 	struct state *s = v->state;
 
 	if (l->a.up || (l->down_at && v->now - l->down_at < JUST_NOW))
 		tell_down(v, l, "deleted", "it was deleted");
-	nm_say(tell(v, l, DELETE, NM_WARNING, l->a.name, NULL), "interface %s was deleted",
+	nm_say(nm_link_tell(v, l, DELETE, NM_WARNING, l->a.name, NULL), "interface %s was deleted",
 	       l->label);
 	give_up_label(v, l);
 	nm_map_del(&s->links, &l->ifindex);
-	free(l);
+	free_link(s, l);
 }
 
 static int add_link(struct nm_view *v, uint32_t ifindex, struct link **out)
@@ -619,7 +674,7 @@ static int on_link(struct nm_view *v, const struct nm_msg *m)
 {
 	const struct ifinfomsg *h = m->hdr;
 	struct state *s = v->state;
-	struct link *l = find(s, (uint32_t)h->ifi_index);
+	struct link *l = nm_link_find(s, (uint32_t)h->ifi_index);
 	struct attrs was;
 	bool fresh = !l;
 	int err = 0;
@@ -644,14 +699,32 @@ static int on_link(struct nm_view *v, const struct nm_msg *m)
 	}
 	err = take_label(v, l, m);
 	if (fresh)
-		nm_say(tell(v, l, CREATE, NM_OKAY, NULL, l->a.name), "interface %s was created",
-		       l->label);
+		nm_say(nm_link_tell(v, l, CREATE, NM_OKAY, NULL, l->a.name),
+		       "interface %s was created", l->label);
 	else
 		tell_changes(v, l, &was);
 	l->changed |= fresh || changed(&was, &l->a);
 	if (!err && (fresh || was.up != l->a.up || was.carrier_up != l->a.carrier_up))
-		err = ask_speed(s, l->ifindex);
+		err = nm_link_ask(s, l, ASK_SPEED);
+	if (!err)
+		err = read_roles(v, l, m, &was);
+	if (!err)
+		err = nm_vfs_read(v, l, m);
 	return err;
+}
+
+static int on_port(struct nm_view *v, const struct nm_msg *m)
+{
+	const struct ifinfomsg *h = m->hdr;
+	struct state *s = v->state;
+	struct link *l = nm_link_find(s, (uint32_t)h->ifi_index), *master;
+
+	/* drivers answer too, for themselves */
+	if (m->gone || !l || l->role[PORT] != &nm_bridge_port)
+		return 0;
+	nm_bridge_port_told(v, l, m);
+	master = m->event ? nm_link_find(s, l->a.master) : NULL;
+	return master ? nm_link_ask(s, master, ASK_LINK) : 0;
 }
 
 /* ---- addresses -------------------------------------------------------------------------------- */
@@ -668,7 +741,7 @@ static const char *address_text(const struct address_key *k, char buf[static 64]
 static void tell_address(struct nm_view *v, const struct address_key *k, const struct address *was,
 			 const struct address *is)
 {
-	const struct link *l = find(v->state, k->ifindex);
+	const struct link *l = nm_link_find(v->state, k->ifindex);
 	bool failed = was && was->flags & IFA_F_DADFAILED,
 	     fails = is && is->flags & IFA_F_DADFAILED;
 	char text[64];
@@ -677,16 +750,16 @@ static void tell_address(struct nm_view *v, const struct address_key *k, const s
 		return;
 	address_text(k, text);
 	if (!was)
-		nm_say(tell(v, l, ADDRESS, NM_OKAY, NULL, text),
+		nm_say(nm_link_tell(v, l, ADDRESS, NM_OKAY, NULL, text),
 		       "interface %s: address %s was added", l->label, text);
 	if (!is)
-		nm_say(tell(v, l, ADDRESS, NM_WARNING, text, NULL),
+		nm_say(nm_link_tell(v, l, ADDRESS, NM_WARNING, text, NULL),
 		       "interface %s: address %s was removed", l->label, text);
 	if (fails && !failed)
-		nm_say(tell(v, l, DUPLICATE, NM_FAILURE, NULL, text),
+		nm_say(nm_link_tell(v, l, DUPLICATE, NM_FAILURE, NULL, text),
 		       "interface %s: address %s is not used, another host has it", l->label, text);
 	if (failed && !fails)
-		nm_say(tell(v, l, DUPLICATE, NM_OKAY, text, NULL),
+		nm_say(nm_link_tell(v, l, DUPLICATE, NM_OKAY, text, NULL),
 		       "interface %s: address %s is a duplicate no more", l->label, text);
 }
 
@@ -735,7 +808,7 @@ static void count_addresses(struct state *s)
 	}
 	for (size_t i = 0; (a = nm_map_next(&s->addresses, &key, &i));) {
 		const struct address_key *k = key;
-		struct link *of = find(s, k->ifindex);
+		struct link *of = nm_link_find(s, k->ifindex);
 
 		if (!of)
 			continue;
@@ -767,7 +840,7 @@ static void set_speed(struct nm_view *v, struct link *l, double speed, int duple
 
 		snprintf(old, sizeof(old), "%.0f", l->speed_told);
 		snprintf(new, sizeof(new), "%.0f", speed);
-		nm_say(tell(v, l, SPEED, less ? NM_WARNING : NM_OKAY, old, new),
+		nm_say(nm_link_tell(v, l, SPEED, less ? NM_WARNING : NM_OKAY, old, new),
 		       "interface %s: the speed %s from %.15g to %.15g Mbit/s", l->label,
 		       less ? "dropped" : "rose", l->speed_told / 1e6, speed / 1e6);
 	}
@@ -778,7 +851,7 @@ static int on_linkmodes(struct nm_view *v, const struct nm_msg *m)
 {
 	struct state *s = v->state;
 	const struct nlattr *h = m->attr[ETHTOOL_A_LINKMODES_HEADER];
-	struct link *l = find(s, (uint32_t)nm_uint(nm_in(h, ETHTOOL_A_HEADER_DEV_INDEX)));
+	struct link *l = nm_link_find(s, (uint32_t)nm_uint(nm_in(h, ETHTOOL_A_HEADER_DEV_INDEX)));
 	uint32_t mbit = (uint32_t)nm_uint(m->attr[ETHTOOL_A_LINKMODES_SPEED]);
 	uint64_t duplex = nm_uint(m->attr[ETHTOOL_A_LINKMODES_DUPLEX]);
 
@@ -790,36 +863,88 @@ static int on_linkmodes(struct nm_view *v, const struct nm_msg *m)
 	return 0;
 }
 
+/* Speeds of more than half of the links: a dump costs less. */
+static void ask_all_speeds(struct nm_view *v)
+{
+	struct state *s = v->state;
+	const void *key;
+	struct link **l;
+
+	nm_distrust(v, &sources[LINKMODES]);
+	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));)
+		(*l)->asked_later &= ~(unsigned)ASK_SPEED;
+	s->nspeeds = 0;
+}
+
 static int settle_link(struct nm_view *v)
 {
 	struct state *s = v->state;
 
-	if (s->npending * 2 > s->links.used) { /* a dump costs less */
-		nm_distrust(v, &sources[LINKMODES]);
-		s->npending = 0;
-	}
+	if (s->nspeeds * 2 > s->links.used)
+		ask_all_speeds(v);
 	while (s->npending) {
 		uint32_t ifindex = s->pending[--s->npending];
-		struct link *l = find(s, ifindex);
-		int err = l ? nm_ask(v, &sources[LINKMODES], &ifindex) : 0;
+		struct link *l = nm_link_find(s, ifindex);
+		unsigned what = l ? l->asked_later : 0;
+		int err = 0;
 
+		if (l)
+			l->asked_later = 0;
+		if (what & ASK_LINK)
+			err = nm_ask(v, &sources[LINKS], &ifindex);
+		if (what & ASK_SPEED && err != -ENOMEM) {
+			err = nm_ask(v, &sources[LINKMODES], &ifindex);
+			if (err && err != -EAGAIN && err != -ENOMEM) /* the driver knows no speed */
+				set_speed(v, l, 0, -1);
+		}
 		if (err == -ENOMEM)
 			return err;
-		if (err && err != -EAGAIN) /* the driver knows no speed, or the link has gone */
-			set_speed(v, l, 0, -1);
 	}
+	s->nspeeds = 0;
+	if (s->check_bonds)
+		nm_bonds_check(v);
 	return 0;
 }
 
 /* ---- counters --------------------------------------------------------------------------------------- */
 
+static bool slow_due(const struct nm_view *v, const struct link *l)
+{
+	return l->changed || nm_slow_due(v, l->ifindex);
+}
+
+static bool wants_xstats(const struct nm_view *v)
+{
+	const struct config *c = v->config;
+	const struct state *s = v->state;
+	const void *key;
+	struct link **l;
+
+	for (size_t i = 0; s->nroles && (l = nm_map_next(&s->links, &key, &i));)
+		for (int r = 0; r < ROLES; r++)
+			if ((*l)->role[r] && (*l)->role[r]->xstats &&
+			    (c->collect_vlan || ((*l)->role[r]->counts && slow_due(v, *l) &&
+						 (*l)->role[r]->counts(v, *l))))
+				return true;
+	return false;
+}
+
 static int on_counters(struct nm_view *v, const struct nm_msg *m)
 {
+	static const uint16_t type[ROLES] = {
+		[OWN] = IFLA_STATS_LINK_XSTATS,
+		[PORT] = IFLA_STATS_LINK_XSTATS_SLAVE,
+	};
 	const struct if_stats_msg *h = m->hdr;
-	struct link *l = find(v->state, h->ifindex);
+	struct link *l = nm_link_find(v->state, h->ifindex);
+	int err = 0;
 
-	if (!l || !m->attr[IFLA_STATS_LINK_64])
-		return 0;
+	/* What does not fit into a message comes in the next, which has no more than that. */
+	for (int r = 0; l && r < ROLES && !err; r++)
+		if (l->role[r] && l->role[r]->xstats && m->attr[type[r]])
+			err = l->role[r]->xstats(v, l, m->attr[type[r]]);
+	if (err || !l || !m->attr[IFLA_STATS_LINK_64])
+		return err;
 	memset(&l->now, 0, sizeof(l->now));
 	l->stats_len = nm_bytes(m->attr[IFLA_STATS_LINK_64], &l->now, sizeof(l->now));
 	l->now_at = v->now;
@@ -881,10 +1006,12 @@ static void sweep_speeds(struct nm_view *v)
 	const void *key;
 	struct link **l;
 
-	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));)
+	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));) {
+		(*l)->asked_later &= ~(unsigned)ASK_SPEED;
 		if ((*l)->modes_seen != s->dump)
 			set_speed(v, *l, 0, -1);
-	s->npending = 0;
+	}
+	s->nspeeds = 0;
 }
 
 static void end_link(struct nm_view *v, const struct nm_source *src, bool complete)
@@ -902,10 +1029,8 @@ static void end_link(struct nm_view *v, const struct nm_source *src, bool comple
 static int message_link(struct nm_view *v, const struct nm_msg *m)
 {
 	static int (*const on[])(struct nm_view * v, const struct nm_msg *m) = {
-		[LINKS] = on_link,
-		[ADDRESSES] = on_address,
-		[LINKMODES] = on_linkmodes,
-		[COUNTERS] = on_counters,
+		[LINKS] = on_link,          [PORTS] = on_port,        [ADDRESSES] = on_address,
+		[LINKMODES] = on_linkmodes, [COUNTERS] = on_counters,
 	};
 
 	return on[m->src - sources](v, m);
@@ -1017,6 +1142,17 @@ static void gauge_if_known(struct nm_reading *r, const char *type, const char *t
 {
 	if (!isnan(v))
 		nm_gauge(r, type, type_instance, v);
+}
+
+/* Meta data of the slow values; a value of every reading costs half as much again with them. */
+static void submit_kind(const struct nm_view *v, struct nm_reading *r, const struct link *l)
+{
+	const char *parent = l->a.parent ? nm_ifname(v, l->a.parent) : NULL;
+
+	if (*l->a.kind)
+		nm_about(r, "kind", l->a.kind);
+	if (parent)
+		nm_about(r, parent_word(l), parent);
 }
 
 static void submit_slow(const struct nm_view *v, struct nm_reading *r, struct link *l)
@@ -1133,14 +1269,22 @@ static void submit_wide_slow(const struct nm_view *v, struct nm_reading *r, stru
 	nm_slow(r, false);
 }
 
-static void submit_one(const struct nm_view *v, struct nm_reading *r, struct link *l)
+static void submit_one(struct nm_view *v, struct nm_reading *r, struct link *l)
 {
 	const struct config *c = v->config;
+	bool slow = slow_due(v, l);
 
 	nm_instance(r, l->label);
 	(c->layout == WIDE ? submit_wide : submit_plain)(v, r, l);
-	if (l->changed || nm_slow_due(v, l->ifindex))
+	if (c->collect_vf)
+		nm_vfs_submit(v, r, l);
+	if (slow) {
+		submit_kind(v, r, l);
 		(c->layout == WIDE ? submit_wide_slow : submit_slow)(v, r, l);
+	}
+	for (int i = 0; i < ROLES; i++)
+		if (l->role[i])
+			l->role[i]->submit(v, r, l, slow);
 	l->changed = false;
 }
 
@@ -1155,12 +1299,13 @@ static void find_covered(const struct nm_view *v)
 	struct link **l, *other;
 
 	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));) {
-		other = (*l)->a.lower && (*l)->a.lower != (*l)->ifindex ? find(s, (*l)->a.lower) :
-									  NULL;
+		other = (*l)->a.lower && (*l)->a.lower != (*l)->ifindex ?
+				nm_link_find(s, (*l)->a.lower) :
+				NULL;
 		(*l)->covered = other && reported(v, other);
 	}
 	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));) {
-		other = (*l)->a.master && reported(v, *l) ? find(s, (*l)->a.master) : NULL;
+		other = (*l)->a.master && reported(v, *l) ? nm_link_find(s, (*l)->a.master) : NULL;
 		if (other)
 			other->covered = true;
 	}
@@ -1185,13 +1330,42 @@ static void submit_total(const struct nm_view *v, struct nm_reading *r)
 			   s->total[2 * p + 1]);
 }
 
+/* What changes without an event: bridges, bonds and their ports, SR-IOV functions. */
+static int poll_links(struct nm_view *v)
+{
+	struct state *s = v->state;
+	const void *key;
+	struct link **l;
+	bool trees = false;
+	int err = 0;
+
+	for (size_t i = 0; err != -ENOMEM && (l = nm_map_next(&s->links, &key, &i));) {
+		uint32_t ifindex = (*l)->ifindex;
+		bool polled = (*l)->vfs && (*l)->selected;
+
+		for (int r = 0; r < ROLES; r++)
+			polled |= (*l)->role[r] && (*l)->role[r]->polled;
+		if (polled)
+			err = nm_ask(v, &sources[LINKS], &ifindex);
+		trees |= nm_bridge_has_trees(*l);
+	}
+	if (trees && nm_slow_due(v, 0) && err != -ENOMEM)
+		err = nm_ask(v, &sources[PORTS], NULL);
+	if (s->check_bonds)
+		nm_bonds_check(v);
+	return err == -ENOMEM ? err : 0;
+}
+
 static int submit_link(struct nm_view *v, struct nm_reading *r)
 {
 	const struct config *c = v->config;
 	struct state *s = v->state;
 	const void *key;
 	struct link **l;
+	int err = poll_links(v);
 
+	if (err)
+		return err;
 	if (s->recount)
 		count_addresses(s);
 	r->plugin = c->plugin_name;

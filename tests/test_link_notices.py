@@ -32,8 +32,9 @@ def test_interface_taken_down_and_up(t):
 
     ns.ip("link set a0 down")
     down = daemon.wait_notification("state", "a0", new="down")
-    same((down.severity, down.meta), ("failure", {"ifindex": ifindex, "old": "up", "new": "down",
-                                                  "reason": "admin_down"}), "taken down")
+    same((down.severity, down.meta),
+         ("failure", {"ifindex": ifindex, "old": "up", "new": "down", "reason": "admin_down",
+                      "kind": "veth", "peer": "b0"}), "taken down")
     same((down.plugin, down.type, down.host), ("netmon_link", "", "testhost"), "identity")
     assert "a0" in down.message, f"message without the interface: {down.message}"
 
