@@ -256,6 +256,18 @@ static void list(struct out *o, const struct nm_table *t, const uint8_t *p, size
 	put(o, ']');
 }
 
+/* A stack of MPLS labels: 20 bits of 4 bytes each. */
+static void labels(struct out *o, const uint8_t *p, size_t len)
+{
+	put(o, '[');
+	for (size_t i = 0; i + 4 <= len; i += 4) {
+		if (i)
+			put(o, ',');
+		number(o, (uint64_t)p[i] << 12 | p[i + 1] << 4 | p[i + 2] >> 4, false);
+	}
+	put(o, ']');
+}
+
 /* One behind another, each as long as the table says or as its own first member does. */
 static void structs(struct out *o, const struct nm_field *d, const uint8_t *p, size_t len)
 {
@@ -347,6 +359,9 @@ static void value(struct out *o, const struct nm_field *d, const uint8_t *p, siz
 		break;
 	case NM_STRUCTS:
 		structs(o, d, p, len);
+		break;
+	case NM_LABELS:
+		labels(o, p, len);
 		break;
 	case NM_VIA:
 		address(o, p + (len > 2 ? 2 : 0), len > 2 ? len - 2 : 0);

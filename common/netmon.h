@@ -60,6 +60,7 @@ enum nm_kind {
 	NM_STRUCT,   /* .table with a size; attributes may follow the struct */
 	NM_NEST,     /* .table */
 	NM_STRUCTS, /* structs of .table one behind another; .by: the first 16 bits are the length */
+	NM_LABELS,  /* MPLS: an array of numbers */
 	NM_VIA,     /* 16 bits of address family, then an address */
 	NM_EACH,    /* as NM_STRUCT or NM_NEST; the attribute stands once for each of an array */
 	NM_LIST,    /* a nest in which every child is an element like .table's first row */

@@ -57,36 +57,23 @@ static const struct nm_field hop_rows[] = {
 };
 static const struct nm_table hop = NM_STRUCT_OF(rtnexthop, "rtnh_", hop_rows, &rta);
 
-static const struct nm_field rta_rows[] = {
-	NM_A(RTA_DST, ADDR),
-	NM_A(RTA_SRC, ADDR),
-	NM_A(RTA_IIF, IFINDEX),
-	NM_A(RTA_OIF, IFINDEX),
-	NM_A(RTA_GATEWAY, ADDR),
-	NM_A(RTA_PRIORITY, UINT),
-	NM_A(RTA_PREFSRC, ADDR),
-	NM_A(RTA_METRICS, NEST, .table = &metrics),
-	NM_A(RTA_MULTIPATH, STRUCTS, .table = &hop, .by = 1),
-	NM_A(RTA_FLOW, UINT),
-	NM_A(RTA_CACHEINFO, STRUCT, .table = &cache),
-	NM_A(RTA_TABLE, UINT),
-	NM_A(RTA_MARK, UINT),
-	NM_A(RTA_MFC_STATS, STRUCT, .table = &mfc),
-	NM_A(RTA_VIA, VIA),
-	NM_A(RTA_NEWDST, HEX), /* MPLS label stack */
-	NM_A(RTA_PREF, UINT),
-	NM_A(RTA_ENCAP_TYPE, UINT),
-	NM_A(RTA_ENCAP, HEX),
-	NM_A(RTA_EXPIRES, UINT),
-	NM_A(RTA_UID, UINT),
-	NM_A(RTA_TTL_PROPAGATE, UINT),
-	NM_A(RTA_IP_PROTO, UINT),
-	NM_A(RTA_SPORT, BE),
-	NM_A(RTA_DPORT, BE),
-	NM_A(RTA_NH_ID, UINT),
-	NM_A(RTA_FLOWLABEL, BE),
-};
+/* Where MPLS has labels, the others have an address. */
+#define ROWS(dst)                                                                                  \
+	NM_A(RTA_DST, dst), NM_A(RTA_SRC, ADDR), NM_A(RTA_IIF, IFINDEX), NM_A(RTA_OIF, IFINDEX),   \
+		NM_A(RTA_GATEWAY, ADDR), NM_A(RTA_PRIORITY, UINT), NM_A(RTA_PREFSRC, ADDR),        \
+		NM_A(RTA_METRICS, NEST, .table = &metrics),                                        \
+		NM_A(RTA_MULTIPATH, STRUCTS, .table = &hop, .by = 1), NM_A(RTA_FLOW, UINT),        \
+		NM_A(RTA_CACHEINFO, STRUCT, .table = &cache), NM_A(RTA_TABLE, UINT),               \
+		NM_A(RTA_MARK, UINT), NM_A(RTA_MFC_STATS, STRUCT, .table = &mfc),                  \
+		NM_A(RTA_VIA, VIA), NM_A(RTA_NEWDST, LABELS), NM_A(RTA_PREF, UINT),                \
+		NM_A(RTA_ENCAP_TYPE, UINT), NM_A(RTA_ENCAP, HEX), NM_A(RTA_EXPIRES, UINT),         \
+		NM_A(RTA_UID, UINT), NM_A(RTA_TTL_PROPAGATE, UINT), NM_A(RTA_IP_PROTO, UINT),      \
+		NM_A(RTA_SPORT, BE), NM_A(RTA_DPORT, BE), NM_A(RTA_NH_ID, UINT),                   \
+		NM_A(RTA_FLOWLABEL, BE)
+static const struct nm_field rta_rows[] = {ROWS(ADDR)};
 static const struct nm_table rta = NM_ATTRS("RTA_", rta_rows, &nm_RTA);
+static const struct nm_field mpls_rta_rows[] = {ROWS(LABELS)};
+static const struct nm_table mpls_rta = NM_ATTRS("RTA_", mpls_rta_rows, &nm_RTA);
 
 /* Of a route with one next hop these are the next hop's too. */
 static const struct nm_name route_flag_names[] = {
@@ -111,6 +98,7 @@ static const struct nm_field rtm_rows[] = {
 	NM_M(rtmsg, rtm_flags, BITS, .names = &route_flags),
 };
 static const struct nm_table route = NM_STRUCT_OF(rtmsg, "rtm_", rtm_rows, &rta);
+static const struct nm_table mpls_route = NM_STRUCT_OF(rtmsg, "rtm_", rtm_rows, &mpls_rta);
 
 static const struct nm_field member_rows[] = {
 	NM_M(nexthop_grp, id, UINT), NM_M(nexthop_grp, weight, UINT), /* - 1 */
@@ -257,10 +245,10 @@ static void ask_ipv6(const struct nm_view *v, struct nlmsghdr *nlh, const void *
 enum { LINKS, ADDRESSES, NEIGHBOUR4, NEIGHBOUR6, NEXTHOPS, BUCKETS, ROUTES };
 enum { IPV4, IPV6, MPLS, IPMR, IP6MR, FAMILIES }; /* of routes, from ROUTES on */
 
-#define ROUTES_OF(what_, af_, ...)                                                                 \
+#define ROUTES_OF(what_, af_, table_, ...)                                                         \
 	{                                                                                          \
 		what_, .get = RTM_GETROUTE, .add = RTM_NEWROUTE, .del = RTM_DELROUTE, .af = (af_), \
-		       .kept = true, .table = &route, ##__VA_ARGS__                                \
+		       .kept = true, .table = &(table_), ##__VA_ARGS__                             \
 	}
 
 static const struct nm_source sources[] = {
@@ -280,15 +268,16 @@ static const struct nm_source sources[] = {
 		     .del = RTM_DELNEXTHOPBUCKET, .any_af = true, .kept = true,
 		     .group = {RTNLGRP_NEXTHOP}, .table = &nexthop_table,
 		     .without = "buckets of resilient nexthop groups"},
-	[ROUTES + IPV4] = ROUTES_OF("ipv4", AF_INET, .group = {RTNLGRP_IPV4_ROUTE}),
-	[ROUTES + IPV6] = ROUTES_OF("ipv6", AF_INET6, .group = {RTNLGRP_IPV6_ROUTE},
+	[ROUTES + IPV4] = ROUTES_OF("ipv4", AF_INET, route, .group = {RTNLGRP_IPV4_ROUTE}),
+	[ROUTES + IPV6] = ROUTES_OF("ipv6", AF_INET6, route, .group = {RTNLGRP_IPV6_ROUTE},
 				    .ask = ask_ipv6, .without = "IPv6 routes"),
-	[ROUTES + MPLS] = ROUTES_OF("mpls", AF_MPLS, .group = {RTNLGRP_MPLS_ROUTE}, .ask = ask_mpls,
-				    .without = "MPLS routes"),
-	[ROUTES + IPMR] = ROUTES_OF("ipmr", RTNL_FAMILY_IPMR, .group = {RTNLGRP_IPV4_MROUTE},
+	[ROUTES + MPLS] = ROUTES_OF("mpls", AF_MPLS, mpls_route, .group = {RTNLGRP_MPLS_ROUTE},
+				    .ask = ask_mpls, .without = "MPLS routes"),
+	[ROUTES + IPMR] = ROUTES_OF("ipmr", RTNL_FAMILY_IPMR, route, .group = {RTNLGRP_IPV4_MROUTE},
 				    .ask = ask_ipmr, .without = "IPv4 multicast routes"),
-	[ROUTES + IP6MR] = ROUTES_OF("ip6mr", RTNL_FAMILY_IP6MR, .group = {RTNLGRP_IPV6_MROUTE},
-				     .ask = ask_ip6mr, .without = "IPv6 multicast routes"),
+	[ROUTES + IP6MR] = ROUTES_OF("ip6mr", RTNL_FAMILY_IP6MR, route,
+				     .group = {RTNLGRP_IPV6_MROUTE}, .ask = ask_ip6mr,
+				     .without = "IPv6 multicast routes"),
 };
 
 /* ---- what is configured ------------------------------------------------------------- */
