@@ -32,6 +32,7 @@
 #ifndef NM_HEADERS_ONLY
 #include "have.h"
 #include "uapi/fib_rules.h"
+#include "uapi/if_bridge.h"
 #include "uapi/if_link.h"
 #include "uapi/neighbour.h"
 #include "uapi/nexthop.h"

@@ -37,6 +37,11 @@ static const struct nm_field eattr_rows[] = {
 	NM_A(MDBA_MDB_EATTR_GROUP_MODE, ENUM, .names = &modes),
 	NM_A(MDBA_MDB_EATTR_SOURCE, ADDR),
 	NM_A(MDBA_MDB_EATTR_RTPROT, ENUM, .names = &nm_RTPROT),
+	NM_A(MDBA_MDB_EATTR_DST, ADDR), /* of VXLAN */
+	NM_A(MDBA_MDB_EATTR_DST_PORT, UINT),
+	NM_A(MDBA_MDB_EATTR_VNI, UINT),
+	NM_A(MDBA_MDB_EATTR_IFINDEX, IFINDEX),
+	NM_A(MDBA_MDB_EATTR_SRC_VNI, UINT),
 };
 static const struct nm_table eattr = NM_ATTRS("MDBA_MDB_EATTR_", eattr_rows, &nm_MDBA_EATTR);
 
@@ -675,6 +680,8 @@ static int on_entry(struct nm_view *v, const struct nm_msg *m, const struct nlat
 		case MDBA_MDB_EATTR_GROUP_MODE:
 			e.mode = (uint8_t)nm_uint(a);
 			break;
+		case MDBA_MDB_EATTR_DST: /* a VXLAN's own, which may be a port of a bridge */
+			return 0;
 		}
 	return m->gone ? remove_entry(v, &k) : put_entry(v, &k, e);
 }
