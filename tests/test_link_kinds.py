@@ -33,7 +33,8 @@ def nest(type, data):
 
 def request(ns, type, body):
     """One request to rtnetlink, which the kernel must accept."""
-    message = struct.pack("=IHHII", 16 + len(body), type, 5, 1, 0) + body
+    flags = 0x405  # NLM_F_REQUEST, NLM_F_ACK, NLM_F_CREATE
+    message = struct.pack("=IHHII", 16 + len(body), type, flags, 1, 0) + body
     with ns.call(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as s:
         s.send(message)
         error, = struct.unpack_from("=i", s.recv(65536), 16)
