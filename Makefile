@@ -136,7 +136,7 @@ install: all
 		$(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
 	install -m 0644 $(plugins:%=$B/%.so) $(DESTDIR)$(PLUGINDIR)
 	install -m 0755 $B/netmon $(DESTDIR)$(BINDIR)
-	install -m 0644 conf/*.conf conf/netmon.types.db $(DESTDIR)$(DOCDIR)/examples
+	install -m 0644 conf/*.conf conf/*.yml conf/netmon.types.db $(DESTDIR)$(DOCDIR)/examples
 	$(foreach m,$(manuals),install -m 0644 $m $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $m));)
 
 clean:

@@ -1,0 +1,460 @@
+# SPDX-License-Identifier: MIT
+"""The way to each back end: kernel, plugins, collectd, the writer as conf/ shows it, a real server.
+
+What is read back from the server is compared with what the daemon handed to its writers (the sink)
+and with `ip`.  The same lookups say what a value is called there: docs/names.md is their record.
+"""
+
+import json
+import math
+import os
+import re
+import time
+
+import servers
+from harness import ROOT, STOCK_PLUGINS, Skip, command, plain_build_only, same, until
+
+TYPES = {}
+for line in open("/usr/share/collectd/types.db"):
+    if line.strip() and not line.startswith("#"):
+        name, *sources = line.replace(",", " ").split()
+        TYPES[name] = {s.split(":")[0]: s.split(":")[1] for s in sources}
+
+
+def is_counter(v):
+    return "GAUGE" not in TYPES[v.type].values()
+
+
+def file_of(v):
+    """collectd's own way to write an identifier."""
+    return f"{v.host}/{v.plugin}-{v.instance}/{v.type}" + dash(v.type_instance)
+
+
+def dash(text):
+    return f"-{text}" if text else ""
+
+
+class Backend:
+    """A writer, the file of conf/ that configures it, and the server behind it."""
+
+    conf = ""
+    expect_log = ()
+    rates = False  # counters are sent as rates
+    interval = 1
+    step = 0.001  # s between two times that are kept apart
+    title = ""
+
+    def __init__(self, t, ns):
+        self.t, self.ns = t, ns
+        self.changes = {}
+        self.start()
+
+    def start(self):
+        pass
+
+    def config(self):
+        return servers.example(self.conf, self.changes)
+
+    def flush(self):
+        """Makes the writer write what it holds back."""
+
+    def together(self, a, b):
+        """Whether the server takes two times for one."""
+        return abs(a - b) < 1.1 * self.step if self.step < 1 else \
+            int(a / self.step) == int(b / self.step)
+
+    def names(self, v):
+        """What the value is called: a line for each data source, or one for all."""
+        raise NotImplementedError
+
+    def series(self, v):
+        """{time: {data source: number}} of the value, as the server has it."""
+        raise NotImplementedError
+
+
+class Files(Backend):
+    def start(self):
+        self.data = self.t.directory("data")
+        self.changes = {self.original: self.data}
+
+    def path(self, v):
+        return self.data / self.names(v)[0]
+
+
+class Rrdtool(Files):
+    title = "rrdtool, rrdcached"
+    conf = "write-rrdtool.conf"
+    original = "/var/lib/collectd/rrd"
+    interval = 2  # a file takes one value a second, and readings jitter a little
+    step = 1
+    words = ()
+
+    expect_log = ["set_thread_name.*unixsock"]
+
+    def start(self):
+        servers.need("rrdtool", "rrdtool")
+        super().start()
+        self.socket = self.data / "collectd.sock"
+
+    def config(self):
+        return super().config() + f"""
+LoadPlugin unixsock
+<Plugin unixsock>
+  SocketFile "{self.socket}"
+  SocketGroup "root"
+</Plugin>"""
+
+    def flush(self):
+        command("collectdctl", "-s", self.socket, "flush", "plugin=rrdtool")
+
+    def names(self, v):
+        return [file_of(v) + ".rrd"]
+
+    def series(self, v):
+        path = self.path(v)
+        if not path.exists():
+            return {}
+        lines = command("rrdtool", "lastupdate", path, *self.words).split("\n")
+        when, numbers = lines[2].split(":")
+        return {float(when): dict(zip(lines[0].split(), map(number, numbers.split())))}
+
+
+class Rrdcached(Rrdtool):
+    conf = "write-rrdcached.conf"
+
+    def start(self):
+        server = servers.Rrdcached(self.t, self.ns)
+        self.data = server.data
+        self.words = ["--daemon", f"unix:{server.socket}"]
+        self.changes = {self.original: server.data, "/run/rrdcached.sock": server.socket}
+
+    config = Backend.config
+    flush = Backend.flush
+
+
+class Csv(Files):
+    title = "csv"
+    conf = "write-csv.conf"
+    original = "/var/lib/collectd/csv"
+
+    def names(self, v):
+        return [file_of(v) + time.strftime("-%Y-%m-%d", time.localtime(v.time))]
+
+    def series(self, v):
+        path = self.path(v)
+        if not path.exists():
+            return {}
+        head, *rows = [line.split(",") for line in path.read_text().split("\n")[:-1]]
+        return {float(row[0]): dict(zip(head[1:], map(number, row[1:]))) for row in rows}
+
+
+class Graphite(Backend):
+    title = "write_graphite"
+    conf = "write-graphite.conf"
+    rates = True
+    step = 10
+
+    def start(self):
+        servers.need("whisper-fetch", "python3-whisper")
+        self.carbon = servers.Carbon(self.t, self.ns)
+
+    def names(self, v):
+        def part(text):
+            return re.sub(r"[.\s\x00-\x1f]", "_", text)
+
+        words = [part(w) for w in (v.host, v.plugin, v.instance, v.type, v.type_instance) if w]
+        ends = [f".{ds}" for ds in v.values] if len(v.values) > 1 else [""]
+        return ["netmon." + ".".join(words) + end for end in ends]
+
+    def series(self, v):
+        found = {}
+        for ds, name in zip(v.values, self.names(v)):
+            path = self.carbon.data / (name.replace(".", "/") + ".wsp")
+            if not path.exists():
+                return {}
+            text = command("whisper-fetch", f"--from={int(time.time()) - 600}", path)
+            for when, value in map(str.split, text.splitlines()):
+                if value != "None":
+                    found.setdefault(float(when), {})[ds] = number(value)
+        return found
+
+
+class InfluxdbNetwork(Backend):
+    title = "network, InfluxDB"
+    conf = "write-influxdb-network.conf"
+    database = "collectd"
+
+    def start(self):
+        self.influxdb = servers.Influxdb(self.t, self.ns)
+
+    def tags(self, v):
+        tags = {"host": v.host, "instance": v.instance, "type": v.type,
+                "type_instance": v.type_instance}
+        return {k: x for k, x in tags.items() if x}
+
+    def names(self, v):
+        tags = "".join(f",{k}={x}" for k, x in self.tags(v).items())
+        return [f"{v.plugin}{tags} {', '.join(v.values)}"]
+
+    def series(self, v):
+        where = [f"{k}='{escaped(x)}'" for k, x in self.tags(v).items()]
+        where += [] if v.type_instance else ["type_instance=''"]
+        q = ", ".join(f'"{ds}"' for ds in v.values)
+        answer = self.influxdb.query(
+            f'SELECT {q} FROM "{v.plugin}" WHERE {" AND ".join(where)}', self.database)
+        return {row[0] / 1000: dict(zip(columns[1:], row[1:]))
+                for _, columns, rows in answer for row in rows}
+
+
+class InfluxdbUdp(InfluxdbNetwork):
+    title = "write_influxdb_udp"
+    conf = "write-influxdb-udp.conf"
+    database = "collectd_udp"
+    rates = True
+
+
+class Prometheus(Backend):
+    title = "write_prometheus"
+    expect_log = ["MHD_OPTION_EXTERNAL_LOGGER"]  # with libmicrohttpd 0.9.75
+    conf = "write-prometheus.conf"
+
+    def start(self):
+        self.prometheus = servers.Prometheus(self.t, self.ns)
+
+    def names(self, v):
+        labels = f'{v.plugin}="{escaped(v.instance)}"'
+        labels += f',type="{v.type_instance}"' if v.type_instance else ""
+        end = "_total" if is_counter(v) else ""
+        return [f"collectd_{v.plugin}_{v.type}" + (f"_{ds}" if ds != "value" else "") + end
+                + f'{{{labels},instance="{v.host}"}}' for ds in v.values]
+
+    def series(self, v):
+        found = {}
+        for ds, name in zip(v.values, self.names(v)):
+            answer = self.prometheus.get("query", query=f"{name}[5m]")["result"]
+            for when, value in answer[0]["values"] if answer else []:
+                found.setdefault(when, {})[ds] = number(value)
+        return found
+
+
+class Mqtt(Backend):
+    title = "mqtt"
+    conf = "write-mqtt.conf"
+    rates = True
+
+    def start(self):
+        self.client = servers.Mosquitto(self.t, self.ns).subscribe(self.t, "netmon/#")
+
+    def names(self, v):
+        return ["netmon/" + file_of(v)]
+
+    def series(self, v):
+        found, topic = {}, self.names(v)[0] + " "
+        for line in self.client.take():
+            if line.startswith(topic):
+                when, *numbers = line[len(topic):].rstrip("\0").split(":")
+                found[float(when)] = dict(zip(v.values, map(number, numbers)))
+        return found
+
+
+class Messages(Backend):
+    """JSON as the amqp and write_kafka plugins write it; messages() -> [(key, text)]"""
+
+    def start(self):
+        self.seen = {}
+
+    def series(self, v):
+        for key, text in self.messages():
+            for x in json.loads(text):
+                self.seen.setdefault((key, *(x[k] for k in IDENTIFIER)), {})[x["time"]] = \
+                    dict(zip(x["dsnames"], x["values"]))
+        return self.seen.get((self.key(v), v.host, v.plugin, v.instance, v.type, v.type_instance),
+                             {})
+
+
+IDENTIFIER = {"host": "host", "plugin": "plugin", "plugin_instance": "instance", "type": "type",
+              "type_instance": "type_instance"}
+
+
+class Amqp(Messages):
+    title = "amqp"
+    conf = "write-amqp.conf"
+
+    def start(self):
+        super().start()
+        self.rabbitmq = servers.Rabbitmq(self.t, self.ns)
+        self.rabbitmq.bind("links", "amq.topic", "collectd.*.*.#")
+
+    def key(self, v):
+        words = [v.host, v.plugin, v.instance, v.type, v.type_instance]
+        return "collectd." + ".".join(w.replace(".", "/") for w in words)
+
+    def names(self, v):
+        return [self.key(v)]
+
+    def messages(self):
+        return self.rabbitmq.get("links")
+
+
+class Kafka(Messages):
+    title = "write_kafka"
+    conf = "write-kafka.conf"
+
+    def start(self):
+        super().start()
+        self.kafka = servers.Kafka(self.t, self.ns, "netmon")
+        self.changes = {"127.0.0.1:9092": self.kafka.broker}
+
+    def key(self, v):
+        return "random"
+
+    def names(self, v):
+        return ["topic netmon, " + ", ".join(f'"{k}":"{getattr(v, a)}"' for k, a in IDENTIFIER.items())]
+
+    def messages(self):
+        messages = self.kafka.messages()
+        keys = {key for key, _ in messages}
+        assert len(keys) >= len(messages) / 2, f"few keys: {keys}"
+        return [("random", text) for _, text in messages]
+
+
+def escaped(text):
+    return re.sub(r"(['\"\\])", r"\\\1", text)
+
+
+def number(text):
+    return None if text.lower() in ("nan", "-nan", "u", "") else float(text)
+
+
+# ---- what was sent, and what arrived ---------------------------------------------------------------
+
+
+def sent(backend, daemon, v):
+    """[(time, {data source: number})] as the writer had to write it."""
+    values = daemon.values(v.id, v.plugin)
+    if not (backend.rates and is_counter(v)):
+        return [(x.time, x.values) for x in values]
+    return [(b.time, {ds: (b.values[ds] - a.values[ds]) / (b.time - a.time) for ds in b.values})
+            for a, b in zip(values, values[1:])]
+
+
+def close(a, b):
+    return a.keys() == b.keys() and all(
+        a[k] is not None and abs(a[k] - b[k]) <= 1e-6 * max(1, abs(b[k])) for k in a)
+
+
+def arrived(backend, daemon, v):
+    """Waits for this value, or a later one, in the server; all that it has must have been sent."""
+    said = ["nothing"]
+
+    def look():
+        backend.flush()
+        found = backend.series(v)
+        said[0] = f"it has {list(found.items())[-3:]}"
+        if not found or max(found) < v.time - backend.step:
+            return None
+        for when, numbers in found.items():
+            near = [x for t, x in sent(backend, daemon, v) if backend.together(t, when)]
+            # A first rate is none; what was read before the sink's first value is unknown to us.
+            if near and None not in numbers.values() and not any(close(numbers, x) for x in near):
+                said[0] = f"at {when} it has {numbers}, sent were {near}"
+                return None
+        return found
+
+    try:
+        return until(look, "a value", 20)
+    except AssertionError as e:
+        raise AssertionError(f"{e}: {backend.names(v)} of {v.time}: {said[0]}") from None
+
+
+OURS = ["netmon_route"]
+
+
+def config(t, backends, plugins=OURS, more=""):
+    load = "\n".join(f"LoadPlugin {p}" for p in plugins)
+    files = "\n".join(b.config() for b in backends)
+    return f'PluginDir "{t.build.dir}"\n{load}\nPluginDir "{STOCK_PLUGINS}"\n{files}\n{more}'
+
+
+def story(t, kind):
+    ns = t.namespace()
+    ns.veth("eth0", "b0")
+    ns.batch(["address add 192.0.2.1/24 dev eth0", "route add default via 192.0.2.2 dev eth0"])
+    backend = kind(t, ns)
+    daemon = t.collectd(ns=ns, interval=backend.interval, more=config(t, [backend]),
+                        expect_log=backend.expect_log).ready("eth0")
+    ns.frames("eth0", count=200, size=1000)
+    ns.frames("b0", count=10, size=500)
+    stopped = daemon.now()
+    stats = ns.link("eth0")["stats64"]
+    totals = {way: stats[way]["bytes"] for way in ("rx", "tx")}
+    same(totals, {"rx": 5000, "tx": 200000}, "the test's own traffic")
+
+    found = arrived(backend, daemon, daemon.wait_value("eth0/if_octets", totals, since=stopped))
+    if not backend.rates:
+        same(max(found.items())[1], totals, "counters of ip and of the server")
+    for _ in range(10):  # the last rate of a step stays
+        if not backend.rates or any(x["tx"] for x in found.values() if x["tx"]):
+            break
+        ns.frames("eth0", count=100, size=1000)
+        found = arrived(backend, daemon,
+                        daemon.wait_value("eth0/if_octets", since=daemon.now()))
+    else:
+        raise AssertionError(f"no rate but 0: {found}")
+    for id, plugin in (("eth0/gauge-link_state", None), ("eth0/if_multicast", None),
+                       ("eth0/gauge-mtu", None), ("main/bool-default_ipv4", "netmon_route"),
+                       ("main/routes-ipv4_unicast_boot", "netmon_route")):
+        v = daemon.wait_value(id, plugin=plugin)
+        found = arrived(backend, daemon, v)
+        if id == "eth0/gauge-mtu":
+            same(max(found.items())[1], {"value": ns.link("eth0")["mtu"]}, "mtu of ip")
+    return backend, daemon
+
+
+@plain_build_only
+def test_rrdtool(t):
+    story(t, Rrdtool)
+
+
+@plain_build_only
+def test_rrdcached(t):
+    story(t, Rrdcached)
+
+
+def test_csv(t):
+    story(t, Csv)
+
+
+@plain_build_only
+def test_graphite(t):
+    story(t, Graphite)
+
+
+@plain_build_only
+def test_influxdb_by_the_network_plugin(t):
+    story(t, InfluxdbNetwork)
+
+
+@plain_build_only
+def test_influxdb_by_udp(t):
+    story(t, InfluxdbUdp)
+
+
+@plain_build_only
+def test_prometheus(t):
+    story(t, Prometheus)
+
+
+@plain_build_only
+def test_mqtt(t):
+    story(t, Mqtt)
+
+
+@plain_build_only
+def test_amqp(t):
+    story(t, Amqp)
+
+
+@plain_build_only
+def test_kafka(t):
+    story(t, Kafka)
