@@ -5,14 +5,13 @@ What is read back from the server is compared with what the daemon handed to its
 and with `ip`.  The same lookups say what a value is called there: docs/names.md is their record.
 """
 
+import difflib
 import json
-import math
-import os
 import re
 import time
 
 import servers
-from harness import ROOT, STOCK_PLUGINS, Skip, command, plain_build_only, same, until
+from harness import ROOT, STOCK_PLUGINS, command, plain_build_only, same, time_limit, until
 
 TYPES = {}
 for line in open("/usr/share/collectd/types.db"):
@@ -160,7 +159,7 @@ class Graphite(Backend):
 
     def names(self, v):
         def part(text):
-            return re.sub(r"[.\s\x00-\x1f]", "_", text)
+            return re.sub(r"[.\s,\"\\\x00-\x1f]", "_", text)
 
         words = [part(w) for w in (v.host, v.plugin, v.instance, v.type, v.type_instance) if w]
         ends = [f".{ds}" for ds in v.values] if len(v.values) > 1 else [""]
@@ -188,17 +187,15 @@ class InfluxdbNetwork(Backend):
         self.influxdb = servers.Influxdb(self.t, self.ns)
 
     def tags(self, v):
-        tags = {"host": v.host, "instance": v.instance, "type": v.type,
+        return {"host": v.host, "instance": v.instance, "type": v.type,
                 "type_instance": v.type_instance}
-        return {k: x for k, x in tags.items() if x}
 
     def names(self, v):
-        tags = "".join(f",{k}={x}" for k, x in self.tags(v).items())
-        return [f"{v.plugin}{tags} {', '.join(v.values)}"]
+        tags = ", ".join(f"{k}={x}" for k, x in self.tags(v).items() if x)
+        return [f"{v.plugin}: {tags}: {', '.join(v.values)}"]
 
     def series(self, v):
-        where = [f"{k}='{escaped(x)}'" for k, x in self.tags(v).items()]
-        where += [] if v.type_instance else ["type_instance=''"]
+        where = [f"{k}='" + re.sub(r"(['\\])", r"\\\1", x) + "'" for k, x in self.tags(v).items()]
         q = ", ".join(f'"{ds}"' for ds in v.values)
         answer = self.influxdb.query(
             f'SELECT {q} FROM "{v.plugin}" WHERE {" AND ".join(where)}', self.database)
@@ -212,6 +209,9 @@ class InfluxdbUdp(InfluxdbNetwork):
     database = "collectd_udp"
     rates = True
 
+    def tags(self, v):
+        return {k: re.sub(r'(["\\])', r"\\\1", x) for k, x in super().tags(v).items()}
+
 
 class Prometheus(Backend):
     title = "write_prometheus"
@@ -222,7 +222,8 @@ class Prometheus(Backend):
         self.prometheus = servers.Prometheus(self.t, self.ns)
 
     def names(self, v):
-        labels = f'{v.plugin}="{escaped(v.instance)}"'
+        instance = re.sub(r'(["\\])', r"\\\1", v.instance)
+        labels = f'{v.plugin}="{instance}"'
         labels += f',type="{v.type_instance}"' if v.type_instance else ""
         end = "_total" if is_counter(v) else ""
         return [f"collectd_{v.plugin}_{v.type}" + (f"_{ds}" if ds != "value" else "") + end
@@ -246,7 +247,7 @@ class Mqtt(Backend):
         self.client = servers.Mosquitto(self.t, self.ns).subscribe(self.t, "netmon/#")
 
     def names(self, v):
-        return ["netmon/" + file_of(v)]
+        return ["netmon/" + re.sub("[+#]", "_", file_of(v))]
 
     def series(self, v):
         found, topic = {}, self.names(v)[0] + " "
@@ -268,8 +269,12 @@ class Messages(Backend):
             for x in json.loads(text):
                 self.seen.setdefault((key, *(x[k] for k in IDENTIFIER)), {})[x["time"]] = \
                     dict(zip(x["dsnames"], x["values"]))
-        return self.seen.get((self.key(v), v.host, v.plugin, v.instance, v.type, v.type_instance),
-                             {})
+        return self.seen.get((self.key(v), *self.words(v).values()), {})
+
+    def words(self, v):
+        """The identifier in the message: each byte that is not ASCII is a question mark."""
+        return {k: re.sub("[^\x20-\x7e]", "?", getattr(v, a).encode().decode("latin1"))
+                for k, a in IDENTIFIER.items()}
 
 
 IDENTIFIER = {"host": "host", "plugin": "plugin", "plugin_instance": "instance", "type": "type",
@@ -309,17 +314,13 @@ class Kafka(Messages):
         return "random"
 
     def names(self, v):
-        return ["topic netmon, " + ", ".join(f'"{k}":"{getattr(v, a)}"' for k, a in IDENTIFIER.items())]
+        return ["topic netmon: " + json.dumps(self.words(v))]
 
     def messages(self):
         messages = self.kafka.messages()
         keys = {key for key, _ in messages}
         assert len(keys) >= len(messages) / 2, f"few keys: {keys}"
         return [("random", text) for _, text in messages]
-
-
-def escaped(text):
-    return re.sub(r"(['\"\\])", r"\\\1", text)
 
 
 def number(text):
@@ -458,3 +459,73 @@ def test_amqp(t):
 @plain_build_only
 def test_kafka(t):
     story(t, Kafka)
+
+
+# ---- what everything is called ---------------------------------------------------------------------
+
+EVERY = [Rrdtool, Csv, Graphite, InfluxdbNetwork, InfluxdbUdp, Prometheus, Mqtt, Amqp, Kafka]
+
+# What stands in docs/names.md for a value, and where it is in the test: plugin, identifier.
+NAMED = {
+    "counters of an interface": ("netmon_link", "eth0/if_octets"),
+    "a counter that is one number": ("netmon_link", "eth0/if_multicast"),
+    "a level with a type instance": ("netmon_link", "eth0/gauge-mtu"),
+    "utilization": ("netmon_link", "eth0/percent-utilization_rx"),
+    "the default route": ("netmon_route", "main/bool-default_ipv4"),
+    "routes": ("netmon_route", "main/routes-ipv4_unicast_boot"),
+    "a counter of IPv4": ("netmon_forward", "Ip/protocol_counter-InReceives"),
+    "what reading costs": ("netmon_link", "self/duration-read"),
+    "a VLAN": ("netmon_link", "eth0.100/if_octets"),
+    "an interface of the network namespace blue": ("netmon_link", "eth0@blue/if_octets"),
+    "an alias with a blank": ("netmon_link", "up link/if_octets"),
+    "a name with a quote and a backslash": ("netmon_link", 'q"x\\y/if_octets'),
+    "a name with + and #": ("netmon_link", "a+b#c/if_octets"),
+    "a name that is not ASCII": ("netmon_link", "größe/if_octets"),
+}
+
+
+def cell(text):
+    """Code in a table of Markdown, in which | would end the cell and \\ stays."""
+    return "`" + text.replace("|", "\\|") + "`"
+
+
+@plain_build_only
+@time_limit(120)
+def test_names_are_those_of_the_documentation(t):
+    """Every name was looked up in the server, and the values there are those that were sent."""
+    ns, blue = t.namespace(), t.namespace()
+    for where, name in [(ns, "eth0"), (ns, "eth0.100"), (ns, "eth1"), (ns, 'q"x\\y'),
+                        (ns, "a+b#c"), (ns, "größe"), (blue, "eth0")]:
+        where.run("ip", "link", "add", name, "type", "veth")
+        where.run("ip", "link", "set", name, "up")
+    ns.run("ip", "link", "set", "eth1", "alias", "up link")
+    ns.batch([*(f"link set veth{i} up" for i in range(2)),
+              "address add 192.0.2.1/24 dev eth0", "route add default via 192.0.2.2 dev eth0"])
+    backends = [kind(t, ns) for kind in EVERY]
+    daemon = t.collectd(
+        f'Label "alias"\nNamespace "." "{blue.name}"', ns=ns, interval=2,
+        expect_log=[p for b in backends for p in b.expect_log],
+        more=config(t, backends, OURS + ["netmon_forward"], 'Hostname "router.example.org"'))
+    lines = []
+    for what, (plugin, id) in NAMED.items():
+        v = daemon.wait_value(id.replace("@blue", f"@{blue.name}"), plugin=plugin)
+        lines += ["", f"## {what[0].upper()}{what[1:]}: {cell(f'{plugin}-{id}')}", "",
+                  "| back end | name |", "|---|---|"]
+        for backend in backends:
+            arrived(backend, daemon, v)
+            lines += [f"| {backend.title} | {cell(n.replace(blue.name, 'blue'))} |"
+                      for n in backend.names(v)]
+    lines = [re.sub(r"\d{4}-\d\d-\d\d", "2026-01-31", line) for line in lines]
+    documented("names.md", "\n".join(lines[1:]) + "\n", t)
+
+
+def documented(name, text, t):
+    """The produced part of a page, from its first "## " on, must be what was seen now."""
+    page = (ROOT / "docs" / name).read_text()
+    head, mark, was = page.partition("## ")
+    if mark + was != text:
+        renewed = t.build.dir / name
+        renewed.write_text(head + text)
+        differ = difflib.unified_diff((mark + was).splitlines(), text.splitlines(), lineterm="", n=0)
+        raise AssertionError(f"docs/{name} is not what was seen; `cp {renewed} docs/{name}` renews "
+                             "it: " + "\n".join([*differ][2:12]))
