@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# all, run, check, vm-kernel, bench, fuzz, lint, install (DESTDIR, PREFIX), clean.
+# all, run, check, dashboards, vm-kernel, bench, fuzz, lint, install (DESTDIR, PREFIX), clean.
 #
 #   B=dir                   where everything is built (build)
 #   SAN=address,undefined   sanitizers for this build
@@ -105,6 +105,10 @@ $B/tests/lacks.so: tests/lacks.c
 $B/tests/storm: $B/tests/storm.o
 	$(link) -o $@ $^ $(pkg_libs)
 
+# Grafana's JSON from conf/dashboards/netmon.toml: kept in the source, compared by a test.
+dashboards:
+	conf/dashboards/generate
+
 # Another kernel for the tests, unpacked and not installed: tests/vm/run -- COMMAND
 vm-kernel:
 	@tests/vm/kernel build/vm
@@ -132,17 +136,18 @@ print-flags:
 	@echo '$(flags) $(collectd_flags) -DNM_PLUGIN=netmon_link'
 
 install: all
-	install -d $(DESTDIR)$(PLUGINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(DOCDIR)/examples \
+	install -d $(DESTDIR)$(PLUGINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(DOCDIR)/examples/dashboards \
 		$(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
 	install -m 0644 $(plugins:%=$B/%.so) $(DESTDIR)$(PLUGINDIR)
 	install -m 0755 $B/netmon $(DESTDIR)$(BINDIR)
 	install -m 0644 conf/*.conf conf/*.yml conf/netmon.types.db $(DESTDIR)$(DOCDIR)/examples
+	install -m 0644 conf/dashboards/*.json $(DESTDIR)$(DOCDIR)/examples/dashboards
 	$(foreach m,$(manuals),install -m 0644 $m $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $m));)
 
 clean:
 	$(RM) -r $B
 
 -include $(wildcard $B/*.d $B/*/*.d $B/*/*/*.d)
-.PHONY: all run check tests vm-kernel fuzz lint print-flags install clean
+.PHONY: all run check tests dashboards vm-kernel fuzz lint print-flags install clean
 .DELETE_ON_ERROR:
 .SECONDARY:

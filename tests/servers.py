@@ -178,7 +178,8 @@ class Carbon(Server):
     def configure(self):
         self.data = self.dir / "whisper"
         self.data.mkdir()
-        (self.dir / "storage-schemas.conf").write_text(example("carbon-storage-schemas.conf"))
+        for name in ("storage-schemas.conf", "storage-aggregation.conf"):
+            (self.dir / name).write_text(example(f"carbon-{name}"))
         (self.dir / "carbon.conf").write_text(f"""[cache]
 STORAGE_DIR = {self.dir}
 LOCAL_DATA_DIR = {self.data}
@@ -226,8 +227,11 @@ DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": LOG_D
         (self.dir / "serve.py").write_text(f"""
 import os, wsgiref.simple_server
 os.environ["DJANGO_SETTINGS_MODULE"] = "graphite.settings"
+from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
-wsgiref.simple_server.make_server("{LOCALHOST}", {self.port}, get_wsgi_application()).serve_forever()
+application = get_wsgi_application()
+call_command("migrate", run_syncdb=True, verbosity=0)
+wsgiref.simple_server.make_server("{LOCALHOST}", {self.port}, application).serve_forever()
 """)
 
     def environment(self):
