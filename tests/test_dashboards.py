@@ -2,12 +2,17 @@
 """The dashboards: made from one description, of Grafana's form, and every query of them has data."""
 
 import json
+import os
+import pathlib
 import re
+import shutil
+import subprocess
 import sys
 
 import servers
-from harness import ROOT, command, plain_build_only, same, time_limit, until
-from test_backends import Graphite, InfluxdbNetwork, InfluxdbUdp, Prometheus, config
+from harness import ROOT, Skip, command, plain_build_only, same, time_limit, until
+from test_backends import (TYPES, Csv, Graphite, InfluxdbNetwork, InfluxdbUdp, Prometheus, Rrdtool,
+                           config)
 
 DASHBOARDS = ROOT / "conf/dashboards"
 PLUGINS = ["netmon_route", "netmon_forward", "netmon_neighbor", "netmon_mdb", "netmon_rule"]
@@ -240,3 +245,95 @@ def same_everywhere(name, sources, make_traffic):
         return until(look, "data", 40)
     except AssertionError:
         raise AssertionError(why[0]) from None
+
+
+# ---- collectd's own pages, and Collectd Graph Panel ------------------------------------------------
+
+COLLECTION3 = pathlib.Path("/usr/share/doc/collectd-core/examples/collection3")
+
+
+class Collection3:
+    """The CGI program as Debian ships it, with our types at the end of its configuration."""
+
+    def __init__(self, t, data):
+        if not COLLECTION3.exists():
+            raise Skip(f"{COLLECTION3} is missing (Debian's package collectd-core)")
+        for module, package in {"Config::General": "libconfig-general-perl",
+                                "Regexp::Common": "libregexp-common-perl", "RRDs": "librrds-perl",
+                                "HTML::Entities": "libhtml-parser-perl",
+                                "CGI": "libcgi-pm-perl"}.items():
+            if subprocess.run(["perl", f"-M{module}", "-e1"], capture_output=True).returncode:
+                raise Skip(f"{module} is missing (Debian's package {package})")
+        self.root = t.directory("collection3")
+        shutil.copytree(COLLECTION3, self.root, dirs_exist_ok=True)
+        conf = self.root / "etc/collection.conf"
+        conf.write_text(f'DataDir "{data}"\n{conf.read_text()}\n'
+                        f'Include {DASHBOARDS / "collection3.conf"}\n')
+
+    def graph(self, v, **more):
+        query = {"hostname": v.host, "plugin": v.plugin, "plugin_instance": v.instance,
+                 "type": v.type, "type_instance": v.type_instance, "begin": "-3600", **more}
+        program = self.root / "bin/graph.cgi"
+        done = subprocess.run(
+            ["perl", program], cwd=program.parent, capture_output=True,
+            env={**os.environ, "SCRIPT_FILENAME": str(program), "REQUEST_METHOD": "GET",
+                 "QUERY_STRING": ";".join(f"{k}={x}" for k, x in query.items() if x)})
+        assert done.returncode == 0, f"graph.cgi: {v.plugin} {v.id}: {done.stderr.decode()}"
+        return done.stdout
+
+
+def one_of_each_type(t, backend):
+    """What a daemon with every plugin sends: {(plugin, type): value}."""
+    ns = backend.ns
+    ns.veth("eth0", "swp0")
+    ns.batch(["link add br0 type bridge", "link set br0 up", "link set swp0 master br0",
+              "address add 192.0.2.1/24 dev eth0", "route add default via 192.0.2.2 dev eth0",
+              "neighbor add 192.0.2.2 lladdr 02:00:00:00:00:02 dev eth0"])
+    ns.ipv6("eth0")
+    daemon = t.collectd("Verbose true", ns=ns, interval=backend.interval,
+                        more=config(t, [backend], PLUGINS), expect_log=backend.expect_log).ready("eth0")
+    of = {}
+    for plugin in ["netmon_link", *PLUGINS]:
+        daemon.reading(plugin=plugin)
+        for id in sorted(daemon.ids(plugin=plugin)):
+            v = daemon.latest(id, plugin)
+            of.setdefault((plugin, v.type), v)
+    return of
+
+
+@plain_build_only
+def test_collection3_has_a_graph_for_every_type(t):
+    backend = Rrdtool(t, t.namespace())
+    of = one_of_each_type(t, backend)
+    pages = Collection3(t, backend.data)
+    backend.flush()
+    ours = (DASHBOARDS / "collection3.conf").read_text()
+    titles = dict(re.findall(r'<Type (\w+)>.*?RRDTitle "(.*?)".*?</Type>', ours, re.DOTALL))
+    theirs = set(re.findall(r"<Type (\w+)>", (COLLECTION3 / "etc/collection.conf").read_text()))
+    shown = {v.type: v for v in of.values()}
+    assert shown.keys() <= titles.keys() | theirs, f"{shown.keys() - titles.keys() - theirs} unknown"
+    same(set(titles) & theirs, set(), "types that collection3 has itself")
+    for type, v in shown.items():
+        until((backend.data / backend.names(v)[0]).exists, f"a file of {v.id}")
+        png = pages.graph(v).partition(b"\r\n\r\n")[2]
+        assert png.startswith(b"\x89PNG"), f"{v.plugin} {v.id}: no picture: {png[:200]}"
+        if type in ("gauge", "if_dropped", "routes"):  # and so for all: it is one file
+            assert titles[type] in pages.graph(v, debug="1").decode(), f"{type}: not our title"
+
+
+@plain_build_only
+def test_graph_panel_files_are_of_its_form_and_fit_the_values(t):
+    """CGP looks a type up by its name, and in it these fields (its graph.php)."""
+    fields = {"title": str, "vertical": str, "type": str, "legend": dict, "legend_format": str,
+              "datasize": bool}
+    of = one_of_each_type(t, Csv(t, t.namespace()))
+    for path in sorted((DASHBOARDS / "cgp").glob("*.json")):
+        types = json.loads(path.read_text())
+        assert "CGP itself was not run" in types.pop("about")
+        for type, graph in types.items():
+            assert (path.stem, type) in of, f"{path.name}: {path.stem} sends no {type}"
+            for key, value in graph.items():
+                assert isinstance(value, fields[key]), f"{path.name}: {type}: {key}: {value!r}"
+            assert graph.get("type", "stacked") in ("stacked", "io"), f"{path.name}: {type}"
+            if graph.get("type") == "io":
+                same(set(graph["legend"]), set(TYPES[type]), f"{path.name}: {type}: legend")
