@@ -303,6 +303,7 @@ class Amqp(Messages):
 
 class Kafka(Messages):
     title = "write_kafka"
+    expect_log = ["Producer terminating with"]  # it does not wait for what it has just sent
     conf = "write-kafka.conf"
 
     def start(self):
@@ -384,6 +385,8 @@ def story(t, kind):
     backend = kind(t, ns)
     daemon = t.collectd(ns=ns, interval=backend.interval, more=config(t, [backend]),
                         expect_log=backend.expect_log).ready("eth0")
+    # Until then what is sent is dropped (net/core/link_watch.c).
+    until(lambda: all(ns.link(x)["operstate"] == "UP" for x in ("eth0", "b0")), "carriers")
     ns.frames("eth0", count=200, size=1000)
     ns.frames("b0", count=10, size=500)
     stopped = daemon.now()
