@@ -10,6 +10,7 @@ import base64
 import http.client
 import json
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -46,8 +47,8 @@ class Server:
     port = None  # it serves when this one is listened to
     patience = 30
 
-    def __init__(self, case, ns):
-        self.ns = ns
+    def __init__(self, case, ns, address=LOCALHOST):
+        self.ns, self.address = ns, address
         self.path = need(self.program, self.package)
         self.dir = case.directory(type(self).__name__.lower())
         self.process = None
@@ -96,7 +97,7 @@ class Server:
         return self._log.read_text(errors="replace")
 
     def connect(self, port):
-        return self.ns.call(socket.create_connection, (LOCALHOST, port), 10 * PATIENCE)
+        return self.ns.call(socket.create_connection, (self.address, port), 10 * PATIENCE)
 
     def stop(self, number=signal.SIGTERM):
         """Asks the program to end and waits until it has; unshare itself takes no signal."""
@@ -114,7 +115,7 @@ class Server:
         """(status, text) of a request."""
         if query:
             path += "?" + urllib.parse.urlencode(query, doseq=True)
-        c = http.client.HTTPConnection(LOCALHOST, port or self.port, timeout=20 * PATIENCE)
+        c = http.client.HTTPConnection(self.address, port or self.port, timeout=20 * PATIENCE)
         c.sock = self.connect(port or self.port)
         headers = {"Content-Type": "application/json"} if body else {}
         if user:
@@ -138,6 +139,7 @@ class Lines(Server):
 
     def __init__(self, case, ns, *words):
         self.words = words
+        self._taken = 0
         super().__init__(case, ns)
 
     def argv(self):
@@ -147,8 +149,12 @@ class Lines(Server):
         return True
 
     def take(self):
-        """All whole lines so far."""
-        return self.log().split("\n")[:-1]
+        """The whole lines that have come since the last time."""
+        with open(self._log, "rb") as f:
+            f.seek(self._taken)
+            *lines, rest = f.read().split(b"\n")
+            self._taken = f.tell() - len(rest)
+        return [line.decode(errors="replace") for line in lines]
 
 
 class Rrdcached(Server):
@@ -189,9 +195,9 @@ PID_DIR = {self.dir}
 USER =
 MAX_CREATES_PER_MINUTE = inf
 MAX_UPDATES_PER_SECOND = inf
-LINE_RECEIVER_INTERFACE = {LOCALHOST}
-LINE_RECEIVER_PORT = 2003
-PICKLE_RECEIVER_INTERFACE = {LOCALHOST}
+LINE_RECEIVER_INTERFACE = {self.address}
+LINE_RECEIVER_PORT = {self.port}
+PICKLE_RECEIVER_INTERFACE = {self.address}
 CACHE_QUERY_INTERFACE = {LOCALHOST}
 ENABLE_TAGS = False
 """)
@@ -258,11 +264,11 @@ bind-address = "{LOCALHOST}:8088"
   wal-dir = "{self.dir}/wal"
   query-log-enabled = false
 [http]
-  bind-address = "{LOCALHOST}:{self.port}"
+  bind-address = "{self.address}:{self.port}"
   log-enabled = false
 [monitor]
   store-enabled = false
-{example("influxdb-listeners.conf")}""")
+{example("influxdb-listeners.conf", {LOCALHOST: self.address})}""")
 
     def argv(self):
         return [self.path, "-config", self.dir / "influxdb.conf"]
@@ -290,7 +296,7 @@ class Prometheus(Server):
     def argv(self):
         return [self.path, f"--config.file={self.dir}/prometheus.yml",
                 f"--storage.tsdb.path={self.dir}/data",
-                f"--web.listen-address={LOCALHOST}:{self.port}"]
+                f"--web.listen-address={self.address}:{self.port}"]
 
     def listens(self):
         try:
@@ -309,14 +315,14 @@ class Mosquitto(Server):
 
     def configure(self):
         (self.dir / "mosquitto.conf").write_text(
-            f"user root\nlistener {self.port} {LOCALHOST}\nallow_anonymous true\n")
+            f"user root\nlistener {self.port} {self.address}\nallow_anonymous true\n")
 
     def argv(self):
         return [self.path, "-c", self.dir / "mosquitto.conf"]
 
     def subscribe(self, case, topic):
         """A client whose lines are 'topic payload'; returns when it is subscribed."""
-        return MosquittoSub(case, self.ns, "-h", LOCALHOST, "-p", self.port, "-F", "%t %p",
+        return MosquittoSub(case, self.ns, "-h", self.address, "-p", self.port, "-F", "%t %p",
                             "-t", topic, "-d")
 
 
@@ -337,13 +343,13 @@ class Rabbitmq(Server):
 
     def configure(self):
         (self.dir / "plugins").write_text("[rabbitmq_management].\n")
-        (self.dir / "rabbitmq.conf").write_text(f"""listeners.tcp.default = {LOCALHOST}:{self.port}
-management.tcp.ip = {LOCALHOST}
+        (self.dir / "rabbitmq.conf").write_text(f"""listeners.tcp.default = {self.address}:{self.port}
+management.tcp.ip = {self.address}
 management.tcp.port = {self.management}
 """)
 
     def environment(self):
-        own = {"NODENAME": "netmon@localhost", "NODE_IP_ADDRESS": LOCALHOST,
+        own = {"NODENAME": "netmon@localhost", "NODE_IP_ADDRESS": self.address,
                "NODE_PORT": self.port, "MNESIA_BASE": self.dir / "mnesia", "LOGS": "-",
                "CONF_ENV_FILE": self.dir / "none", "ENABLED_PLUGINS_FILE": self.dir / "plugins",
                "CONFIG_FILE": self.dir / "rabbitmq", "GENERATED_CONFIG_DIR": self.dir / "generated",
@@ -387,13 +393,13 @@ class Kafka(Lines):
     def listens(self):
         if "no librdkafka" in self.log():
             raise Skip("librdkafka.so.1 is missing (Debian's package librdkafka1)")
-        return any(line.startswith("broker ") for line in self.take())
+        return "broker " in self.log()
 
     @property
     def broker(self):
-        return next(line.split()[1] for line in self.take() if line.startswith("broker "))
+        return re.search("^broker (.*)$", self.log(), re.M)[1]
 
     def messages(self):
-        """[(key, text)]"""
+        """[(key, text)] that have come since the last time."""
         messages = [json.loads(line) for line in self.take() if line.startswith("{")]
         return [(m["key"], m["value"]) for m in messages]

@@ -62,6 +62,9 @@ class Backend:
         return abs(a - b) < 1.1 * self.step if self.step < 1 else \
             int(a / self.step) == int(b / self.step)
 
+    def has(self, v):
+        return bool(self.series(v))
+
     def names(self, v):
         """What the value is called: a line for each data source, or one for all."""
         raise NotImplementedError
@@ -78,6 +81,9 @@ class Files(Backend):
 
     def path(self, v):
         return self.data / self.names(v)[0]
+
+    def has(self, v):
+        return self.path(v).exists()
 
 
 class Rrdtool(Files):
@@ -165,10 +171,16 @@ class Graphite(Backend):
         ends = [f".{ds}" for ds in v.values] if len(v.values) > 1 else [""]
         return ["netmon." + ".".join(words) + end for end in ends]
 
+    def has(self, v):
+        return all(self.path(name).exists() for name in self.names(v))
+
+    def path(self, name):
+        return self.carbon.data / (name.replace(".", "/") + ".wsp")
+
     def series(self, v):
         found = {}
         for ds, name in zip(v.values, self.names(v)):
-            path = self.carbon.data / (name.replace(".", "/") + ".wsp")
+            path = self.path(name)
             if not path.exists():
                 return {}
             text = command("whisper-fetch", f"--from={int(time.time()) - 600}", path)
@@ -244,22 +256,27 @@ class Mqtt(Backend):
     rates = True
 
     def start(self):
+        self.seen = {}
         self.client = servers.Mosquitto(self.t, self.ns).subscribe(self.t, "netmon/#")
 
     def names(self, v):
         return ["netmon/" + re.sub("[+#]", "_", file_of(v))]
 
     def series(self, v):
-        found, topic = {}, self.names(v)[0] + " "
         for line in self.client.take():
-            if line.startswith(topic):
-                when, *numbers = line[len(topic):].rstrip("\0").split(":")
-                found[float(when)] = dict(zip(v.values, map(number, numbers)))
-        return found
+            topic, space, message = line.rpartition(" ")
+            when, *numbers = message.rstrip("\0").split(":")
+            if topic.startswith("netmon/"):
+                self.seen.setdefault(topic, {})[float(when)] = [*map(number, numbers)]
+        found = self.seen.get(self.names(v)[0], {})
+        return {when: dict(zip(v.values, numbers)) for when, numbers in found.items()}
+
+    def has(self, v):
+        return self.names(v)[0] in self.seen or super().has(v)
 
 
 class Messages(Backend):
-    """JSON as the amqp and write_kafka plugins write it; messages() -> [(key, text)]"""
+    """JSON as the amqp and write_kafka plugins write it; messages() -> new ones: [(key, text)]"""
 
     def start(self):
         self.seen = {}
@@ -269,7 +286,13 @@ class Messages(Backend):
             for x in json.loads(text):
                 self.seen.setdefault((key, *(x[k] for k in IDENTIFIER)), {})[x["time"]] = \
                     dict(zip(x["dsnames"], x["values"]))
-        return self.seen.get((self.key(v), *self.words(v).values()), {})
+        return self.seen.get(self.place(v), {})
+
+    def has(self, v):
+        return self.place(v) in self.seen or super().has(v)
+
+    def place(self, v):
+        return (self.key(v), *self.words(v).values())
 
     def words(self, v):
         """The identifier in the message: each byte that is not ASCII is a question mark."""
@@ -369,10 +392,11 @@ def arrived(backend, daemon, v):
         raise AssertionError(f"{e}: {backend.names(v)} of {v.time}: {said[0]}") from None
 
 
-OURS = ["netmon_route"]
+PLUGINS = ["netmon_route", "netmon_forward", "netmon_neighbor", "netmon_mdb", "netmon_rule"]
+SLOW = "".join(f"<Plugin {p}>\n  SlowInterval 2\n</Plugin>\n" for p in PLUGINS)
 
 
-def config(t, backends, plugins=OURS, more=""):
+def config(t, backends, plugins=("netmon_route",), more=""):
     load = "\n".join(f"LoadPlugin {p}" for p in plugins)
     files = "\n".join(b.config() for b in backends)
     return f'PluginDir "{t.build.dir}"\n{load}\nPluginDir "{STOCK_PLUGINS}"\n{files}\n{more}'
@@ -385,8 +409,7 @@ def story(t, kind):
     backend = kind(t, ns)
     daemon = t.collectd(ns=ns, interval=backend.interval, more=config(t, [backend]),
                         expect_log=backend.expect_log).ready("eth0")
-    # Until then what is sent is dropped (net/core/link_watch.c).
-    until(lambda: all(ns.link(x)["operstate"] == "UP" for x in ("eth0", "b0")), "carriers")
+    ns.settled("eth0", "b0")  # before, what is sent is dropped (net/core/link_watch.c)
     ns.frames("eth0", count=200, size=1000)
     ns.frames("b0", count=10, size=500)
     stopped = daemon.now()
@@ -431,7 +454,11 @@ def test_csv(t):
 
 @plain_build_only
 def test_graphite(t):
-    story(t, Graphite)
+    backend, daemon = story(t, Graphite)
+    name, = backend.names(daemon.latest("eth0/gauge-mtu"))
+    information = command("whisper-info", backend.path(name))
+    assert re.search(r"^xFilesFactor: 0\b", information, re.M), \
+        f"slow values would not outlive the first day: {information}"
 
 
 @plain_build_only
@@ -503,12 +530,13 @@ def test_names_are_those_of_the_documentation(t):
         where.run("ip", "link", "set", name, "up")
     ns.run("ip", "link", "set", "eth1", "alias", "up link")
     ns.batch([*(f"link set veth{i} up" for i in range(2)),
+              "link add br0 type bridge", "link set veth2 master br0", "link set br0 up",
               "address add 192.0.2.1/24 dev eth0", "route add default via 192.0.2.2 dev eth0"])
     backends = [kind(t, ns) for kind in EVERY]
     daemon = t.collectd(
-        f'Label "alias"\nNamespace "." "{blue.name}"', ns=ns, interval=2,
+        f'Label "alias"\nNamespace "." "{blue.name}"\nSlowInterval 2', ns=ns, interval=2,
         expect_log=[p for b in backends for p in b.expect_log],
-        more=config(t, backends, OURS + ["netmon_forward"], 'Hostname "router.example.org"'))
+        more=config(t, backends, PLUGINS, SLOW + 'Hostname "router.example.org"'))
     lines = []
     for what, (plugin, id) in NAMED.items():
         v = daemon.wait_value(id.replace("@blue", f"@{blue.name}"), plugin=plugin)
@@ -519,7 +547,28 @@ def test_names_are_those_of_the_documentation(t):
             lines += [f"| {backend.title} | {cell(n.replace(blue.name, 'blue'))} |"
                       for n in backend.names(v)]
     lines = [re.sub(r"\d{4}-\d\d-\d\d", "2026-01-31", line) for line in lines]
+    nothing_is_lost(t, daemon, backends)
     documented("names.md", "\n".join(lines[1:]) + "\n", t)
+
+
+def nothing_is_lost(t, daemon, backends):
+    """Every value of every plugin is in every back end: no type unknown, no name twice."""
+    everything = [daemon.latest(id, plugin) for plugin in ["netmon_link", *PLUGINS]
+                  for id in sorted(daemon.ids(plugin=plugin))]
+    t.note(f"{len(everything)} values")
+    for backend in backends:
+        lost = everything
+
+        def all_there():
+            nonlocal lost
+            lost = [v for v in lost if not backend.has(v)]
+            return not lost
+
+        try:
+            until(all_there, "all values", 20)
+        except AssertionError:
+            raise AssertionError(f"{type(backend).__name__} has never had {len(lost)} values: "
+                                 f"{[v.id for v in lost[:5]]}") from None
 
 
 def documented(name, text, t):

@@ -11,11 +11,10 @@ import sys
 
 import servers
 from harness import ROOT, Skip, command, plain_build_only, same, time_limit, until
-from test_backends import (TYPES, Csv, Graphite, InfluxdbNetwork, InfluxdbUdp, Prometheus, Rrdtool,
-                           config)
+from test_backends import (PLUGINS, SLOW, TYPES, Csv, Graphite, InfluxdbNetwork, InfluxdbUdp,
+                           Prometheus, Rrdtool, config)
 
 DASHBOARDS = ROOT / "conf/dashboards"
-PLUGINS = ["netmon_route", "netmon_forward", "netmon_neighbor", "netmon_mdb", "netmon_rule"]
 
 
 @plain_build_only
@@ -188,7 +187,6 @@ def picture(dashboard, source):
 BACKENDS = {"graphite": (Graphite, GraphiteSource), "influxdb": (InfluxdbNetwork, InfluxdbSource),
             "influxdb-udp": (InfluxdbUdp, InfluxdbSource),
             "prometheus": (Prometheus, PrometheusSource)}
-SLOW = "".join(f"<Plugin {p}>\n  SlowInterval 2\n</Plugin>\n" for p in PLUGINS)
 
 
 @plain_build_only
