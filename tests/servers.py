@@ -346,6 +346,7 @@ class Rabbitmq(Server):
         (self.dir / "rabbitmq.conf").write_text(f"""listeners.tcp.default = {self.address}:{self.port}
 management.tcp.ip = {self.address}
 management.tcp.port = {self.management}
+loopback_users = none
 """)
 
     def environment(self):

@@ -581,3 +581,17 @@ def documented(name, text, t):
         differ = difflib.unified_diff((mark + was).splitlines(), text.splitlines(), lineterm="", n=0)
         raise AssertionError(f"docs/{name} is not what was seen; `cp {renewed} docs/{name}` renews "
                              "it: " + "\n".join([*differ][2:12]))
+
+
+@plain_build_only
+def test_what_is_commented_out_is_understood_too(t):
+    """Whether it works is for those who have such a broker; a word that collectd ignores is ours."""
+    for path in sorted((ROOT / "conf").glob("write-*.conf")):
+        every = re.sub("^#\t", "\t", path.read_text(), flags=re.MULTILINE)
+        every = re.sub('"/(var/lib/collectd|run)', f'"{t.dir}', every)
+        daemon = t.collectd(more=every, expect_log=["."])
+        daemon.wait_log("Initialization complete")
+        wrong = [line for line in daemon.log() if re.search(
+            "nvalid|nknown|gnor|not (a|be) |nexpected|not understood|equires|needs", line)]
+        assert not wrong, f"{path.name}: {wrong}"
+        daemon.kill()
