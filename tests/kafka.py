@@ -9,11 +9,7 @@ import ctypes
 import json
 import sys
 
-try:
-    rdkafka = ctypes.CDLL("librdkafka.so.1")
-except OSError:
-    sys.exit("no librdkafka")
-
+rdkafka = ctypes.CDLL("librdkafka.so.1")
 PRODUCER, CONSUMER = 0, 1
 OFFSET_BEGINNING = -2
 P, S, I32 = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32

@@ -31,6 +31,13 @@ def need(program, package):
     return found
 
 
+def need_library(name, package):
+    """Skips when a library is missing that a plugin of collectd's is linked with."""
+    known = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True).stdout
+    if f"{name} " not in known:
+        raise Skip(f"{name} is missing (Debian's package {package})")
+
+
 def example(name, changes={}):
     """A file of conf/ with some texts replaced, of which each must be there."""
     text = (ROOT / "conf" / name).read_text()
@@ -392,8 +399,6 @@ class Kafka(Lines):
         super().__init__(case, ns, TESTS / "kafka.py", topic)
 
     def listens(self):
-        if "no librdkafka" in self.log():
-            raise Skip("librdkafka.so.1 is missing (Debian's package librdkafka1)")
         return "broker " in self.log()
 
     @property
