@@ -142,7 +142,8 @@ install: all
 	install -m 0755 $B/netmon $(DESTDIR)$(BINDIR)
 	install -m 0644 conf/*.conf conf/*.yml conf/netmon.types.db $(DESTDIR)$(DOCDIR)/examples
 	install -m 0644 docs/*.md $(DESTDIR)$(DOCDIR)
-	install -m 0644 conf/dashboards/*.json conf/dashboards/*.conf $(DESTDIR)$(DOCDIR)/examples/dashboards
+	install -m 0644 conf/dashboards/*.json conf/dashboards/*.conf conf/dashboards/*.md \
+		$(DESTDIR)$(DOCDIR)/examples/dashboards
 	install -m 0644 conf/dashboards/cgp/*.json $(DESTDIR)$(DOCDIR)/examples/dashboards/cgp
 	$(foreach m,$(manuals),install -m 0644 $m $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $m));)
 

@@ -261,6 +261,19 @@ class Influxdb(Server):
     program, package = "influxd", "influxdb"
     port = 8086
 
+    def __init__(self, case, ns, address=LOCALHOST, users=None):
+        self.users = users  # who may send to the collectd listener: name -> password
+        super().__init__(case, ns, address)
+
+    def listeners(self):
+        changes = {LOCALHOST: self.address}
+        if self.users:
+            users = self.dir / "users"
+            users.write_text("".join(f"{u}: {p}\n" for u, p in self.users.items()))
+            changes |= {'security-level = "none"': 'security-level = "encrypt"',
+                        "# auth-file": "auth-file", "/etc/influxdb/collectd-users": users}
+        return example("influxdb-listeners.conf", changes)
+
     def configure(self):
         (self.dir / "influxdb.conf").write_text(f"""reporting-disabled = true
 bind-address = "{LOCALHOST}:8088"
@@ -275,7 +288,7 @@ bind-address = "{LOCALHOST}:8088"
   log-enabled = false
 [monitor]
   store-enabled = false
-{example("influxdb-listeners.conf", {LOCALHOST: self.address})}""")
+{self.listeners()}""")
 
     def argv(self):
         return [self.path, "-config", self.dir / "influxdb.conf"]

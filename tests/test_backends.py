@@ -218,6 +218,15 @@ class InfluxdbNetwork(Backend):
                 for _, columns, rows in answer for row in rows}
 
 
+class InfluxdbEncrypted(InfluxdbNetwork):
+    users = {"router1": "secret"}
+
+    def start(self):
+        self.influxdb = servers.Influxdb(self.t, self.ns, users=self.users)
+        self.changes = {"\n#\t": "\n\t", "192.0.2.1": "127.0.0.1",
+                        'Server "127.0.0.1" "25826"\n': "# none\n"}
+
+
 class InfluxdbUdp(InfluxdbNetwork):
     title = "write_influxdb_udp"
     conf = "write-influxdb-udp.conf"
@@ -471,6 +480,22 @@ def test_graphite(t):
 @plain_build_only
 def test_influxdb_by_the_network_plugin(t):
     story(t, InfluxdbNetwork)
+
+
+@plain_build_only
+def test_influxdb_encrypted(t):
+    story(t, InfluxdbEncrypted)
+
+
+@plain_build_only
+def test_influxdb_refuses_a_wrong_password(t):
+    class Wrong(InfluxdbEncrypted):
+        users = {"router1": "another"}
+
+    backend = Wrong(t, t.namespace())
+    daemon = t.collectd(ns=backend.ns, more=config(t, [backend])).ready()
+    until(lambda: "decryption failure" in backend.influxdb.log(), "a refusal")
+    same(backend.series(daemon.latest("lo/if_octets")), {}, "values with a wrong password")
 
 
 @plain_build_only
