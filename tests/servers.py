@@ -363,7 +363,8 @@ class Rabbitmq(Server):
 
     def configure(self):
         (self.dir / "plugins").write_text("[rabbitmq_management].\n")
-        (self.dir / "rabbitmq.conf").write_text(f"""listeners.tcp.default = {self.address}:{self.port}
+        (self.dir / "rabbitmq.conf").write_text(f"""
+listeners.tcp.default = {self.address}:{self.port}
 management.tcp.ip = {self.address}
 management.tcp.port = {self.management}
 loopback_users = none

@@ -5,6 +5,7 @@ What is read back from the server is compared with what the daemon handed to its
 and with `ip`.  The same lookups say what a value is called there: docs/names.md is their record.
 """
 
+import collections
 import difflib
 import json
 import re
@@ -367,7 +368,7 @@ def number(text):
     return None if text.lower() in ("nan", "-nan", "u", "") else float(text)
 
 
-# ---- what was sent, and what arrived ---------------------------------------------------------------
+# ---- what was sent, and what arrived -------------------------------------------------------------
 
 
 def sent(backend, daemon, v):
@@ -524,7 +525,7 @@ def test_kafka(t):
     story(t, Kafka)
 
 
-# ---- what everything is called ---------------------------------------------------------------------
+# ---- what everything is called -------------------------------------------------------------------
 
 EVERY = [Rrdtool, Csv, Graphite, InfluxdbNetwork, InfluxdbUdp, Prometheus, Mqtt, Amqp, Kafka]
 
@@ -590,6 +591,9 @@ def nothing_is_lost(t, daemon, backends):
                   for id in sorted(daemon.ids(plugin=plugin))]
     t.note(f"{len(everything)} values")
     for backend in backends:
+        names = collections.Counter(n for v in everything for n in backend.names(v))
+        same([n for n, times in names.items() if times > 1], [],
+             f"names of two values in {backend.title}")
         lost = everything
 
         def all_there():
@@ -611,14 +615,15 @@ def documented(name, text, t):
     if mark + was != text:
         renewed = t.build.dir / name
         renewed.write_text(head + text)
-        differ = difflib.unified_diff((mark + was).splitlines(), text.splitlines(), lineterm="", n=0)
+        differ = difflib.unified_diff((mark + was).splitlines(), text.splitlines(), lineterm="",
+                                      n=0)
         raise AssertionError(f"docs/{name} is not what was seen; `cp {renewed} docs/{name}` renews "
                              "it: " + "\n".join([*differ][2:12]))
 
 
 @plain_build_only
 def test_what_is_commented_out_is_understood_too(t):
-    """Whether it works is for those who have such a broker; a word that collectd ignores is ours."""
+    """Whether it works is for who has such a broker; a word that collectd ignores is ours."""
     for kind in EVERY:
         for library, package in kind.libraries.items():
             servers.need_library(library, package)
