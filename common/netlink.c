@@ -520,14 +520,14 @@ void nm_distrust(struct nm_view *v, const struct nm_source *s)
 int nm_events(struct nm_view *v)
 {
 	struct view *w = view_of(v);
-	uint64_t before = v->cost.events, start = nm_clock(CLOCK_MONOTONIC);
+	uint64_t before = w->pub.cost.events, start = nm_clock(CLOCK_MONOTONIC);
 	int err = drain(w);
 
-	w->fast = (v->cost.events - before) * REST * 1000000 > start - w->woken;
+	w->fast = (w->pub.cost.events - before) * REST * 1000000 > start - w->woken;
 	w->woken = start;
 	if (v->news && v->plugin->settle && v->plugin->settle(v) == -ENOMEM)
 		err = -ENOMEM;
-	if (w->record && v->cost.events != before)
+	if (w->record && w->pub.cost.events != before)
 		nm_record_mark(w, NM_EVENT);
 	return err;
 }

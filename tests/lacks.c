@@ -7,21 +7,24 @@
 
 enum { NO_FAMILY = 77 };
 
-ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *to,
-	       socklen_t tolen)
+/* The parameters' names are the C library's, for clang-tidy. */
+ssize_t sendto(int __fd, const void *__buf, size_t __n, int __flags, const struct sockaddr *__addr,
+	       socklen_t __addr_len)
 {
-	unsigned char copy[256];
-	struct nlmsghdr h = {0};
-	struct iovec iov = {(void *)buf, len};
-	struct msghdr msg = {
-		.msg_name = (void *)to, .msg_namelen = tolen, .msg_iov = &iov, .msg_iovlen = 1};
+	_Alignas(struct nlmsghdr) char copy[256];
+	struct nlmsghdr *h = (void *)copy;
+	struct iovec iov = {copy, __n};
+	struct msghdr msg = {.msg_name = (void *)(size_t)__addr,
+			     .msg_namelen = __addr_len,
+			     .msg_iov = &iov,
+			     .msg_iovlen = 1};
 
-	if (len >= sizeof(h))
-		memcpy(&h, buf, sizeof(h));
-	if (h.nlmsg_type == RTM_GETRULE && len > sizeof(h) && len <= sizeof(copy)) {
-		iov.iov_base = memcpy(copy, buf, len);
-		if (copy[sizeof(h)] == RTNL_FAMILY_IPMR)
-			copy[sizeof(h)] = NO_FAMILY;
+	if (__n <= sizeof(*h) || __n > sizeof(copy)) {
+		iov.iov_base = (void *)(size_t)__buf;
+		return sendmsg(__fd, &msg, __flags);
 	}
-	return sendmsg(fd, &msg, flags);
+	memcpy(copy, __buf, __n);
+	if (h->nlmsg_type == RTM_GETRULE && *(unsigned char *)(h + 1) == RTNL_FAMILY_IPMR)
+		*(unsigned char *)(h + 1) = NO_FAMILY;
+	return sendmsg(__fd, &msg, __flags);
 }
