@@ -92,6 +92,25 @@ def test_a_storm_delays_no_notice(t):
         t.note(f"{name} the storm {late[len(late) // 2]:.1f} ms in the median")
 
 
+@alone
+def test_counts_are_exact_after_a_storm_that_lost_events_and_a_link_that_went_down(t):
+    """IPv4 routes go untold with their link, in the midst of changes of which many are not told."""
+    ns = link(t)
+    ns.veth("c0", "d0")
+    ns.batch([f"route add 11.{i >> 8}.{i & 255}.0/24 dev c0 proto bgp" for i in range(2000)])
+    daemon = t.collectd("ReceiveBuffer 4096\nSlowInterval 0.1", ns, plugin="netmon_route",
+                        expect_log=["lost"])
+    daemon.wait_value("main/routes-ipv4_unicast_bgp", 2000)
+    with storm(t, ns, "route", "a0", 1.5):
+        daemon.signal(signal.SIGSTOP)
+        ns.ip("link set c0 down")
+        daemon.signal(signal.SIGCONT)
+    expected = routes(ns)
+    reading = daemon.reading(since=daemon.now())
+    same(reading["main/routes-ipv4_unicast_bgp"].plain, expected, "routes")
+    assert reading["self/derive-lost"].plain, "the story went wrong: nothing was lost"
+
+
 def fdb_batch(ns, verb, dev, numbers):
     ns.run("bridge", "-batch", "-", input="".join(
         f"fdb {verb} 02:00:00:00:{i >> 8:02x}:{i & 255:02x} dev {dev} master static\n"
