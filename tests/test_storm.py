@@ -7,7 +7,7 @@ import pathlib
 import signal
 import subprocess
 
-from harness import alone, same
+from harness import alone, plain_build_only, same
 
 STORM = 100000  # changes a second
 
@@ -131,6 +131,7 @@ def bridge(t):
 
 
 @alone
+@plain_build_only  # a slower dump uses up what it may
 def test_lost_events_are_repaired_as_soon_as_it_is_quiet(t):
     """Dumps in a storm are torn one after another; that must not delay the one that is not."""
     ns = bridge(t)
