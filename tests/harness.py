@@ -365,7 +365,7 @@ def identifier(instance, type, type_instance=""):
 
 
 # What collectd says when it is ended while it writes.
-HARMLESS = ["value lists were left after shutting down the write threads",
+HARMLESS = ["value lists? (was|were) left after shutting down the write threads",
             "above its read interval", "Not sleeping because the next interval"]  # a loaded machine
 
 
