@@ -114,7 +114,10 @@ static int print_entry(const struct nm_msg *m, void *user)
 	struct printer *p = user;
 	struct array *a = &p->array[m->src - p->v->plugin->source];
 
-	fputs(a->entries++ ? ",\n    " : "\n    ", a->to);
+	if (!nm_goes_on(p->v, m)) {
+		nm_print_end(a->to, p->v);
+		fputs(a->entries++ ? ",\n    " : "\n    ", a->to);
+	}
 	nm_print(a->to, p->v, m, arg.print);
 	return ferror(a->to) ? -EPIPE : 0;
 }
@@ -126,8 +129,9 @@ static void begin_array(struct printer *p, size_t i)
 	printf("%s\n  \"%s\": [", p->arrays++ ? "," : "{", p->v->plugin->source[i].what);
 }
 
-static void end_array(void)
+static void end_array(const struct printer *p)
 {
+	nm_print_end(stdout, p->v);
 	fputs("\n  ]", stdout);
 }
 
@@ -153,8 +157,11 @@ static int print_live(struct printer *p, FILE *record)
 			continue;
 		begin_array(p, i);
 		err = nm_dump(p->v, i);
-		end_array();
-		if (err == -EINTR && !ferror(stdout))
+		end_array(p);
+		if (err == -EPERM)
+			status = fail(NOT_PERMITTED, "%s are missing: they need CAP_NET_ADMIN",
+				      s->what);
+		else if (err == -EINTR && !ferror(stdout))
 			status = fail(INCOMPLETE, "%s changed while they were read; try again",
 				      s->what);
 		else if (err && err != -EINTR)
@@ -201,12 +208,15 @@ static int print_replay(struct printer *p, FILE *from)
 	for (size_t i = 0; i < p->v->plugin->nsource; i++) {
 		struct array *a = &p->array[i];
 
-		if (a->to)
+		if (a->to) {
+			if (p->v->plugin->source[i].join.list)
+				nm_print_end(a->to, p->v);
 			fclose(a->to);
+		}
 		if (!status && !p->v->plugin->source[i].aid && !p->v->plugin->source[i].passive) {
 			begin_array(p, i);
 			fwrite(a->text, 1, a->size, stdout);
-			end_array();
+			end_array(p);
 		}
 		free(a->text);
 	}

@@ -271,7 +271,12 @@ static void say_sources(struct seat *s)
 	for (size_t i = 0; i < self->nsource && missing != s->missing; i++) {
 		int err = nm_source_error(s->view, i);
 
-		if (err)
+		if (err == -EPERM)
+			say(LOG_WARNING,
+			    "network namespace %s: %s need CAP_NET_ADMIN: %s will be absent; "
+			    "packaging/systemd/netmon.conf shows how collectd gets it",
+			    label(s), self->source[i].what, self->source[i].without);
+		else if (err)
 			say(LOG_WARNING,
 			    "network namespace %s: this kernel does not tell %s (%s): %s will be absent",
 			    label(s), self->source[i].what, STRERROR(-err),

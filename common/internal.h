@@ -4,6 +4,7 @@
 #define INTERNAL_H
 
 #include <libmnl/libmnl.h>
+#include <linux/if.h>
 
 #include "netmon.h"
 
@@ -16,6 +17,12 @@ struct nm_srcstate {
 	bool whole;      /* one dump of it was */
 	uint8_t vain;    /* dumps that were not, before */
 	int fd;          /* of a file; -1: not open */
+	bool secret;     /* its table has secrets */
+};
+
+struct nm_link {
+	char name[IFNAMSIZ]; /* first: see nm_ifname() */
+	bool each;           /* of the kind view.each */
 };
 
 #define NM_MINUTE 60
@@ -49,9 +56,18 @@ struct view {
 	void *tap_arg;
 	FILE *record;
 	int record_error;
-	struct nm_map names;         /* ifindex -> interface name */
+	struct nm_map names;         /* ifindex -> struct nm_link */
 	struct nm_map owners, bases; /* owner.c */
 	size_t owned;                /* instances of this reading that have an owner */
+	const char *each;    /* the kind of links that a source is asked for; may be NULL */
+	struct {             /* the object that nm_print() has left open */
+		bool is;
+		uint32_t seq, link; /* of its messages */
+		bool none;          /* no element yet in its list */
+		bool any;           /* an element is open too */
+		bool empty;         /* whose own list is empty */
+		uint8_t key[32];
+	} open;
 
 	struct nm_notice *first, **last;
 	size_t waiting;
@@ -88,6 +104,7 @@ void nm_record_packet(struct view *w, enum nm_bus bus, enum nm_direction dir, co
 		      size_t len);
 /* NM_REQUEST: a reading ended here; NM_EVENT: what waited was delivered, the plugin settled. */
 void nm_record_mark(struct view *w, enum nm_direction what);
+void nm_record_family(struct view *w, const char *family, uint16_t id);
 
 /* proc.c: files of /proc as sources */
 int nm_file_open(struct view *w, const struct nm_source *s); /* in the calling thread's namespace */
@@ -99,7 +116,7 @@ const struct nlattr *nm_attr_first(const void *from, const void *end);
 const struct nlattr *nm_attr_next(const struct nlattr *a, const void *end);
 static inline const void *nm_attr_end(const struct nlattr *a)
 {
-	return (const char *)mnl_attr_get_payload(a) + mnl_attr_get_payload_len(a);
+	return (const char *)a + a->nla_len;
 }
 /* Up to 8 bytes as the kernel's number of that width, 0 for other widths. */
 uint64_t nm_load(const void *p, size_t len);
@@ -117,6 +134,11 @@ void nm_owners_open(struct view *w);
 void nm_owners_close(struct view *w);
 void nm_owners_sweep(struct view *w);
 void nm_rebase(struct nm_reading *r, const struct nm_value *v);
+
+/* secret.c */
+bool nm_has_secret(const struct nm_source *s);
+/* Zeroes the secrets in all messages of a datagram. */
+void nm_wipe(const struct view *w, enum nm_bus bus, void *buf, size_t len);
 
 /* genl.c */
 int nm_genl_resolve(const char *family, const char *mcast, uint16_t *id, uint32_t *group);

@@ -149,6 +149,49 @@ static void group(struct out *o, const uint8_t *p, size_t len)
 		lladdr(o, p, proto ? len : 6);
 }
 
+static void sockaddr(struct out *o, const uint8_t *p, size_t len)
+{
+	char ip[INET6_ADDRSTRLEN], text[INET6_ADDRSTRLEN + 24];
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+
+	if (nm_load(p, len < 2 ? 0 : 2) == AF_INET && len >= sizeof(in)) {
+		memcpy(&in, p, sizeof(in));
+		inet_ntop(AF_INET, &in.sin_addr, ip, sizeof(ip));
+		snprintf(text, sizeof(text), "%s:%u", ip, ntohs(in.sin_port));
+	} else if (nm_load(p, len < 2 ? 0 : 2) == AF_INET6 && len >= sizeof(in6)) {
+		memcpy(&in6, p, sizeof(in6));
+		inet_ntop(AF_INET6, &in6.sin6_addr, ip, sizeof(ip));
+		if (in6.sin6_scope_id)
+			snprintf(text, sizeof(text), "[%s%%%u]:%u", ip, in6.sin6_scope_id,
+				 ntohs(in6.sin6_port));
+		else
+			snprintf(text, sizeof(text), "[%s]:%u", ip, ntohs(in6.sin6_port));
+	} else {
+		hex(o, p, len);
+		return;
+	}
+	quote(o, text, sizeof(text));
+}
+
+static void base64(struct out *o, const uint8_t *p, size_t len)
+{
+	static const char digit[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+	put(o, '"');
+	for (size_t i = 0; i < len; i += 3) {
+		uint32_t u = (uint32_t)p[i] << 16 | (i + 1 < len ? p[i + 1] << 8 : 0) |
+			     (i + 2 < len ? p[i + 2] : 0);
+
+		put(o, digit[u >> 18]);
+		put(o, digit[u >> 12 & 63]);
+		put(o, i + 1 < len ? digit[u >> 6 & 63] : '=');
+		put(o, i + 2 < len ? digit[u & 63] : '=');
+	}
+	put(o, '"');
+}
+
 static void comma(struct out *o)
 {
 	if (!o->first)
@@ -369,6 +412,12 @@ static void value(struct out *o, const struct nm_field *d, const uint8_t *p, siz
 	case NM_LIST:
 		list(o, t, p, len);
 		break;
+	case NM_SOCKADDR:
+		sockaddr(o, p, len);
+		break;
+	case NM_BASE64:
+		base64(o, p, len);
+		break;
 	default:
 		hex(o, p, len);
 	}
@@ -389,6 +438,8 @@ static void ifname(struct out *o, const struct nm_field *d, size_t prefix, const
 static void member(struct out *o, const struct nm_table *t, const struct nm_field *d,
 		   const uint8_t *p, size_t len, const struct nlattr *const *sibling)
 {
+	if (d->kind == NM_SECRET)
+		return;
 	key(o, d->name, t->prefix, "");
 	value(o, d, p, len, sibling);
 	ifname(o, d, t->prefix, p, len);
@@ -435,7 +486,9 @@ static void each(struct out *o, const struct nm_table *t, uint16_t type, const v
 	put(o, ']');
 }
 
-static void attributes(struct out *o, const struct nm_table *t, const void *from, const void *end)
+/* All but one, for which 0 stands for none. */
+static void attributes(struct out *o, const struct nm_table *t, const void *from, const void *end,
+		       uint16_t but)
 {
 	const struct nlattr *last[NM_ATTR_MAX + 1] = {0}, *a;
 
@@ -446,7 +499,7 @@ static void attributes(struct out *o, const struct nm_table *t, const void *from
 	for (a = nm_attr_first(from, end); a; a = nm_attr_next(a, end)) {
 		uint16_t type = mnl_attr_get_type(a);
 
-		if (type > NM_ATTR_MAX || last[type] == a) {
+		if (type > NM_ATTR_MAX || (last[type] == a && (!but || type != but))) {
 			if (type < t->n && t->row[type].name && t->row[type].kind == NM_EACH)
 				each(o, t, type, from, end);
 			else
@@ -464,9 +517,9 @@ static void fields(struct out *o, const struct nm_table *t, const uint8_t *p, si
 		if (t->row[i].name && (size_t)t->row[i].off + t->row[i].len <= len)
 			member(o, t, &t->row[i], p + t->row[i].off, t->row[i].len, NULL);
 	if (!t->size)
-		attributes(o, t, p, p + len);
+		attributes(o, t, p, p + len, 0);
 	else if (t->attrs && len > head)
-		attributes(o, t->attrs, p + head, p + len);
+		attributes(o, t->attrs, p + head, p + len, 0);
 }
 
 static void object(struct out *o, const struct nm_table *t, const uint8_t *p, size_t len)
@@ -560,6 +613,99 @@ static void text(struct out *o, const struct nm_table *columns, const char *s)
 	}
 }
 
+/* ---- objects that go on in the next message ------------------------------------------ */
+
+static void end_element(struct out *o, struct view *w)
+{
+	if (w->open.any)
+		word(o, "]}");
+	w->open.any = false;
+}
+
+static void elements(struct out *o, const struct nm_table *t, const struct nlattr *list, bool first)
+{
+	for (const struct nlattr *a = nm_child(list, NULL); a; a = nm_child(list, a)) {
+		if (!first)
+			put(o, ',');
+		value(o, t->row, mnl_attr_get_payload(a), mnl_attr_get_payload_len(a), NULL);
+		first = false;
+	}
+}
+
+/* One of the list, or what the last one of it had no room for. */
+static void element(struct out *o, struct view *w, const struct nm_join *j,
+		    const struct nm_table *t, const struct nlattr *a, bool first)
+{
+	const struct nm_field *sub = &t->row[j->sublist];
+	const struct nlattr *more = nm_in(a, j->sublist);
+	uint8_t id[sizeof(w->open.key)] = {0};
+	bool goes_on;
+
+	nm_bytes(nm_in(a, j->key), id, sizeof(id));
+	goes_on = w->open.any && !memcmp(id, w->open.key, sizeof(id));
+	if (!goes_on) {
+		end_element(o, w);
+		if (!first)
+			put(o, ',');
+		put(o, '{');
+		o->first = true;
+		attributes(o, t, mnl_attr_get_payload(a), nm_attr_end(a), j->sublist);
+		key(o, sub->name, t->prefix, "");
+		put(o, '[');
+		memcpy(w->open.key, id, sizeof(id));
+		w->open.any = true;
+		w->open.empty = true;
+	}
+	elements(o, sub->table, more, w->open.empty);
+	w->open.empty &= !nm_child(more, NULL);
+}
+
+static void joined(struct out *o, struct view *w, const struct nm_msg *m)
+{
+	const struct nm_join *j = &m->src->join;
+	const struct nm_table *t = m->src->table->attrs;
+	const struct nm_field *list = &t->row[j->list];
+	bool first = !nm_goes_on(&w->pub, m);
+
+	if (first) {
+		w->open.is = true;
+		w->open.seq = m->nlh->nlmsg_seq;
+		w->open.link = w->pub.link;
+		w->open.any = false;
+		w->open.none = true;
+		put(o, '{');
+		attributes(o, t,
+			   mnl_nlmsg_get_payload_offset(m->nlh, NLMSG_ALIGN(m->src->table->size)),
+			   mnl_nlmsg_get_payload_tail(m->nlh), j->list);
+		key(o, list->name, t->prefix, "");
+		put(o, '[');
+	}
+	for (const struct nlattr *a = nm_child(m->attr[j->list], NULL); a;
+	     a = nm_child(m->attr[j->list], a)) {
+		element(o, w, j, list->table->row->table, a, w->open.none);
+		w->open.none = false;
+	}
+}
+
+bool nm_goes_on(const struct nm_view *v, const struct nm_msg *m)
+{
+	const struct view *w = view_of(v);
+
+	return m->src->join.list && w->open.is && w->open.seq == m->nlh->nlmsg_seq &&
+	       w->open.link == w->pub.link;
+}
+
+void nm_print_end(FILE *f, const struct nm_view *v)
+{
+	struct view *w = view_of(v);
+
+	if (w->open.is)
+		fputs(w->open.any ? "]}]}" : "]}", f);
+	w->open.is = false;
+}
+
+/* ---- one message ---------------------------------------------------------------------- */
+
 void nm_print(FILE *f, const struct nm_view *v, const struct nm_msg *m, unsigned flags)
 {
 	struct out o;
@@ -570,6 +716,11 @@ void nm_print(FILE *f, const struct nm_view *v, const struct nm_msg *m, unsigned
 	o.used = 0;
 	o.unknown = !(flags & NM_NO_UNKNOWN);
 	o.first = true;
+	if (m->src->join.list) {
+		joined(&o, view_of(v), m);
+		flush(&o);
+		return;
+	}
 	put(&o, '{');
 	if (m->event) {
 		key(&o, "change", 0, "");

@@ -94,7 +94,9 @@ static const struct nm_source *source_of(struct view *w, enum nm_bus bus,
 static void learn_name(struct view *w, const struct nlmsghdr *nlh)
 {
 	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+	const char *name = NULL, *kind = NULL;
 	const struct nlattr *a;
+	struct nm_link *l;
 
 	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifi) ||
 	    (ifi->ifi_family != AF_UNSPEC && ifi->ifi_family != AF_BRIDGE))
@@ -107,15 +109,19 @@ static void learn_name(struct view *w, const struct nlmsghdr *nlh)
 		nm_map_del(&w->names, &index);
 		return;
 	}
-	for (a = nm_attr_first(ifi + 1, mnl_nlmsg_get_payload_tail(nlh)); a;
+	for (a = nm_attr_first(ifi + 1, mnl_nlmsg_get_payload_tail(nlh));
+	     a && (!name || (w->each && !kind));
 	     a = nm_attr_next(a, mnl_nlmsg_get_payload_tail(nlh)))
-		if (mnl_attr_get_type(a) == IFLA_IFNAME && nm_str(a)) {
-			char *name = nm_map_put(&w->names, &index, NULL);
-
-			if (name)
-				snprintf(name, IFNAMSIZ, "%s", nm_str(a));
-			return;
-		}
+		if (mnl_attr_get_type(a) == IFLA_IFNAME)
+			name = nm_str(a);
+		else if (mnl_attr_get_type(a) == IFLA_LINKINFO)
+			kind = nm_str(nm_in(a, IFLA_INFO_KIND));
+	l = name ? nm_map_put(&w->names, &index, NULL) : NULL;
+	if (!l)
+		return;
+	snprintf(l->name, sizeof(l->name), "%s", name);
+	if (ifi->ifi_family == AF_UNSPEC)
+		l->each = w->each && kind && !strcmp(kind, w->each);
 }
 
 const char *nm_ifname(const struct nm_view *v, uint32_t ifindex)
@@ -346,7 +352,10 @@ static ssize_t receive(struct view *w, enum nm_bus bus, bool event, int flags)
 	w->pub.now = nm_clock(CLOCK_MONOTONIC);
 	w->wall = nm_clock(CLOCK_REALTIME);
 	if ((size_t)n > w->room) {
-		char *more = n <= BUF_MAX ? realloc(w->buf, (size_t)n) : NULL;
+		char *more;
+
+		explicit_bzero(w->buf, w->room); /* which realloc() would leave behind */
+		more = n <= BUF_MAX ? realloc(w->buf, (size_t)n) : NULL;
 
 		if (more) {
 			w->buf = more;
@@ -356,6 +365,7 @@ static ssize_t receive(struct view *w, enum nm_bus bus, bool event, int flags)
 	}
 	if (!event && w->dump && w->asked->torn && (size_t)n >= NLMSG_HDRLEN && events_wait(w, bus))
 		((struct nlmsghdr *)(void *)w->buf)->nlmsg_flags |= NLM_F_DUMP_INTR;
+	nm_wipe(w, bus, w->buf, (size_t)n);
 	if (w->record)
 		nm_record_packet(w, bus, event ? NM_EVENT : NM_ANSWER, w->buf, (size_t)n);
 	return n;
@@ -432,6 +442,8 @@ static int ask(struct view *w, const struct nm_source *s, const void *key)
 			(struct genlmsghdr){.cmd = (uint8_t)s->get, .version = 1};
 	else
 		hdr[0] = s->af;
+	if (s->each)
+		mnl_attr_put_u32(h, s->each_by, w->pub.link);
 	if (s->ask)
 		s->ask(&w->pub, h, key);
 	if (w->record)
@@ -497,11 +509,56 @@ static int dump(struct view *w, const struct nm_source *s, int tries)
 	return err;
 }
 
+/* The kernel numbers a family when its module is loaded, and anew when it is loaded again. */
+static int find_family(struct view *w, const struct nm_source *s)
+{
+	struct nm_srcstate *st = state_of(w, s);
+	int err;
+
+	if (st->family)
+		return 0;
+	err = nm_genl_resolve(s->family, NULL, &st->family, &(uint32_t){0});
+	if (!err && w->record)
+		nm_record_family(w, s->family, st->family);
+	return err;
+}
+
+/* One link after the other.  What has gone meanwhile is nothing that could be missing. */
+static int dump_each(struct view *w, const struct nm_source *s, int tries)
+{
+	const struct nm_link *l;
+	const void *ifindex;
+	int err = 0;
+
+	for (size_t i = 0; (l = nm_map_next(&w->names, &ifindex, &i));) {
+		int e;
+
+		if (!l->each || (w->pub.config && s->of && !s->of(w->pub.config, l->name)))
+			continue;
+		memcpy(&w->pub.link, ifindex, sizeof(w->pub.link));
+		e = find_family(w, s);
+		if (!e)
+			e = dump(w, s, tries);
+		if (e == -ENOENT)
+			state_of(w, s)->family = 0;
+		else if (e && e != -EINTR && e != -ENODEV && e != -EOPNOTSUPP)
+			return e;
+		err = e == -EINTR ? e : err;
+	}
+	return err;
+}
+
+/* All that a source has. */
+static int dump_all(struct view *w, const struct nm_source *s, int tries)
+{
+	return s->each ? dump_each(w, s, tries) : dump(w, s, tries);
+}
+
 int nm_dump(struct nm_view *v, size_t i)
 {
 	struct view *w = view_of(v);
 	const struct nm_source *s = &v->plugin->source[i];
-	int err = w->src[i].error ? w->src[i].error : dump(w, s, 1);
+	int err = w->src[i].error ? w->src[i].error : dump_all(w, s, 1);
 
 	return s->without && err == w->src[i].error && err != -EPERM ? 0 : err;
 }
@@ -553,7 +610,7 @@ size_t nm_fds(const struct nm_view *v, int *fd, size_t max)
 static int dump_or_do_without(struct view *w, const struct nm_source *s)
 {
 	struct nm_srcstate *st = state_of(w, s);
-	int err = st->error ? st->error : dump(w, s, DUMP_TRIES);
+	int err = st->error ? st->error : dump_all(w, s, DUMP_TRIES);
 
 	return err && err == st->error && s->without ? 0 : err;
 }
@@ -711,7 +768,7 @@ static int open_source(struct view *w, const struct nm_source *s)
 
 	if (s->file)
 		return nm_file_open(w, s);
-	if (s->family)
+	if (s->family && !s->each)
 		err = nm_genl_resolve(s->family, s->mcast, &st->family, &mcast);
 	if (!err)
 		err = open_socket(&w->bus[bus].ask, bus);
@@ -739,6 +796,18 @@ static int open_sources(void *arg)
 	return 0;
 }
 
+static void prepare_source(struct view *w, const struct nm_source *s)
+{
+	*state_of(w, s) = (struct nm_srcstate){
+		.error = w->flags & NM_REPLAY ? -ENODATA : 0,
+		.dirty = s->kept,
+		.fd = -1,
+		.secret = nm_has_secret(s),
+	};
+	if (s->each)
+		w->each = s->each;
+}
+
 int nm_open(struct nm_view **v, const struct nm_plugin *p, const void *config, const char *netns,
 	    unsigned flags)
 {
@@ -749,7 +818,7 @@ int nm_open(struct nm_view **v, const struct nm_plugin *p, const void *config, c
 	if (!w)
 		return err;
 	w->flags = config ? flags : flags & ~(unsigned)NM_EVENTS;
-	w->names = (struct nm_map){.key = sizeof(uint32_t), .val = IFNAMSIZ};
+	w->names = (struct nm_map){.key = sizeof(uint32_t), .val = sizeof(struct nm_link)};
 	nm_owners_open(w);
 	w->pub.plugin = p;
 	w->pub.config = config;
@@ -762,9 +831,7 @@ int nm_open(struct nm_view **v, const struct nm_plugin *p, const void *config, c
 	if (!w->buf || !w->src || !w->pub.state || (netns && !w->pub.netns))
 		goto fail;
 	for (size_t i = 0; i < p->nsource; i++)
-		w->src[i] = (struct nm_srcstate){.error = flags & NM_REPLAY ? -ENODATA : 0,
-						 .dirty = p->source[i].kept,
-						 .fd = -1};
+		prepare_source(w, &p->source[i]);
 	err = config && p->open ? p->open(&w->pub) : 0;
 	if (err)
 		goto fail;

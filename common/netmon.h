@@ -63,8 +63,12 @@ enum nm_kind {
 	NM_LABELS,  /* MPLS: an array of numbers */
 	NM_VIA,     /* 16 bits of address family, then an address */
 	NM_EACH,    /* as NM_STRUCT or NM_NEST; the attribute stands once for each of an array */
-	NM_LIST,    /* a nest in which every child is an element like .table's first row */
-	NM_CHOICE,  /* a nest by one of .cases: the string in the sibling attribute .by */
+	NM_SOCKADDR, /* struct sockaddr_in or sockaddr_in6 */
+	NM_BASE64,   /* as keys are written */
+	/* Zeroed where it is received: never printed, recorded or delivered.  In nests and lists. */
+	NM_SECRET,
+	NM_LIST,   /* a nest in which every child is an element like .table's first row */
+	NM_CHOICE, /* a nest by one of .cases: the string in the sibling attribute .by */
 };
 
 struct nm_table;
@@ -131,6 +135,13 @@ extern const struct nm_table nm_if_stats_table;  /* RTM_NEWSTATS */
 struct nm_view;
 struct nm_reading;
 
+/* An answer in several messages that is one object, see nm_print(). */
+struct nm_join {
+	uint16_t list;    /* the attribute that goes on in the next message */
+	uint16_t key;     /* its last element goes on too, if the next one's is the same ... */
+	uint16_t sublist; /* ... and this is where */
+};
+
 /* One question to the kernel and the answers and events that belong to it. */
 struct nm_source {
 	const char *what;    /* the array in JSON output */
@@ -138,6 +149,8 @@ struct nm_source {
 	const char *file;    /* or a text below /proc/thread-self: "net/snmp"; not kept */
 	uint16_t get, add;   /* message types, or generic netlink commands: request, answer */
 	uint16_t del, ntf;   /* deleted; notification with another number than the answer's */
+	uint16_t each_by;    /* see .each */
+	struct nm_join join; /* list 0: every message is an object */
 	uint8_t af;          /* address family asked for */
 	bool any_af;         /* answers come with other families than .af */
 	bool kept;           /* dumped at start, after a loss and as an audit; events do the rest */
@@ -151,6 +164,13 @@ struct nm_source {
 	/* Adds to a request; key NULL: a dump, else what nm_ask() was given.  Optional. */
 	void (*ask)(const struct nm_view *v, struct nlmsghdr *nlh, const void *key);
 	bool (*wanted)(const void *config); /* false: not read for the values.  Optional. */
+	/*
+	 * Asked once for each link of this kind, which nm_view.link names, by its ifindex in
+	 * the attribute .each_by.  The first source must tell of links.  A generic netlink family is
+	 * looked up when there is such a link, not earlier: that alone would load its module.
+	 */
+	const char *each;
+	bool (*of)(const void *config, const char *ifname); /* as .wanted, of a link */
 };
 
 #define NM_ATTR_MAX 127
@@ -244,7 +264,7 @@ struct nm_option { /* one line of a <Plugin> block */
 	int (*check)(const char *text, char *why, size_t size);
 	const char *def;  /* the default in words, where the type cannot say it */
 	const char *help; /* sentences for the manual page */
-	const char *form; /* of a NM_OPT_LIST: what one name is */
+	const char *form; /* of NM_OPT_LIST, and of NM_OPT_PAIR with .accept: what a name is */
 	bool (*accept)(const char *name);
 };
 
@@ -324,6 +344,7 @@ struct nm_view {
 	uint64_t now;      /* ns, monotonic: when what is delivered was received */
 	uint64_t readings; /* finished so far */
 	bool news;         /* all kept sources were read once: what differs now is news */
+	uint32_t link;     /* ifindex of the link that a source with .each is asked for */
 	struct nm_cost cost;
 };
 
@@ -499,6 +520,12 @@ enum { NM_NO_UNKNOWN = 1 }; /* leave out attributes without a row */
 
 /* One object; every attribute by its table, unknown ones as hex. */
 void nm_print(FILE *f, const struct nm_view *v, const struct nm_msg *m, unsigned flags);
+/*
+ * The object of a source with .join stays open for the messages that go on with it: then
+ * nm_goes_on() is true and nm_print() adds to it.  nm_print_end() closes it, if one is open.
+ */
+bool nm_goes_on(const struct nm_view *v, const struct nm_msg *m);
+void nm_print_end(FILE *f, const struct nm_view *v);
 
 /* ---- network namespaces ------------------------------------------------------- */
 

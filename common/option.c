@@ -146,7 +146,10 @@ void nm_option_form(const struct nm_option *o, char *buf, size_t size)
 		snprintf(buf, size, "\"NAME\" NUMBER");
 		break;
 	case NM_OPT_PAIR:
-		snprintf(buf, size, "[\"NAME\"] \"TEXT\"");
+		if (o->form)
+			snprintf(buf, size, "\"%s\" \"TEXT\"", o->form);
+		else
+			snprintf(buf, size, "[\"NAME\"] \"TEXT\"");
 		break;
 	case NM_OPT_LIST:
 		snprintf(buf, size, "\"%s\" ...", o->form);
@@ -306,6 +309,9 @@ static int set_pair(const struct nm_option *o, struct nm_pair **list, const stru
 	for (*bad = 0; *bad < n; ++*bad)
 		if (arg[*bad].type != NM_ARG_STRING || !*arg[*bad].string)
 			return -EINVAL;
+	*bad = 0;
+	if (o->accept && (n != 2 || !o->accept(arg[0].string)))
+		return -EINVAL;
 	*bad = n - 1;
 	err = o->check ? o->check(arg[n - 1].string, why, size) : 0;
 	if (err)

@@ -79,7 +79,7 @@ void nm_record_mark(struct view *w, enum nm_direction what)
 }
 
 /* The kernel numbers generic netlink families as they come: the file says what it used. */
-static void record_family(struct view *w, const char *family, uint16_t id)
+void nm_record_family(struct view *w, const char *family, uint16_t id)
 {
 	char buf[256];
 	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
@@ -106,8 +106,8 @@ int nm_record(struct nm_view *v, FILE *to)
 		return -EIO;
 	w->record = to;
 	for (size_t i = 0; i < v->plugin->nsource; i++)
-		if (v->plugin->source[i].family && !w->src[i].error)
-			record_family(w, v->plugin->source[i].family, w->src[i].family);
+		if (w->src[i].family)
+			nm_record_family(w, v->plugin->source[i].family, w->src[i].family);
 	return w->record_error;
 }
 
@@ -131,6 +131,19 @@ static void learn_family(struct view *w, const struct nlmsghdr *h)
 			w->src[i].family = (uint16_t)nm_uint(id);
 }
 
+/* Which link a question was about, see nm_source.each. */
+static void replay_link(struct view *w, const struct nm_source *s, const struct nlmsghdr *h)
+{
+	const void *end = mnl_nlmsg_get_payload_tail(h);
+
+	w->pub.link = 0;
+	for (const struct nlattr *a =
+		     nm_attr_first(mnl_nlmsg_get_payload_offset(h, s->table->size), end);
+	     s->each && a; a = nm_attr_next(a, end))
+		if (mnl_attr_get_type(a) == s->each_by)
+			w->pub.link = (uint32_t)nm_uint(a);
+}
+
 /* A question in the file: its answers belong to the same source as they did. */
 static void replay_request(struct view *w, enum nm_bus bus, const struct nlmsghdr *h)
 {
@@ -144,6 +157,7 @@ static void replay_request(struct view *w, enum nm_bus bus, const struct nlmsghd
 		if (nm_bus_of(s) == bus &&
 		    (bus == NM_GENERIC ? h->nlmsg_type == w->src[i].family && payload[0] == s->get :
 					 h->nlmsg_type == s->get && payload[0] == s->af)) {
+			replay_link(w, s, h);
 			nm_answer_starts(w, s, h->nlmsg_seq, h->nlmsg_flags & NLM_F_DUMP);
 			return;
 		}
@@ -159,7 +173,7 @@ static int settle(struct view *w)
 }
 
 /* true: a reading ended here. */
-static bool replay_packet(struct view *w, const struct cooked *c, const void *buf, size_t len)
+static bool replay_packet(struct view *w, const struct cooked *c, void *buf, size_t len)
 {
 	const struct nlmsghdr *h = nm_msg_first(buf, len);
 	enum nm_bus bus = 0;
@@ -172,6 +186,7 @@ static bool replay_packet(struct view *w, const struct cooked *c, const void *bu
 		nm_file_replay(w, h);
 		return false;
 	}
+	nm_wipe(w, bus, buf, len); /* it may be another program's recording */
 	if (ntohs(c->direction) == NM_REQUEST) {
 		if (h->nlmsg_type == NLMSG_NOOP)
 			return true;

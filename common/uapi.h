@@ -28,6 +28,8 @@
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
 #include <linux/snmp.h>
+#include <linux/time_types.h>
+#include <linux/wireguard.h>
 #include <sys/socket.h>
 #ifndef NM_HEADERS_ONLY
 #include "have.h"
