@@ -76,6 +76,7 @@ static void configure(const struct nm_plugin *p, const uint8_t *data, size_t siz
 static void try_plugin(const struct nm_plugin *p, const uint8_t *data, size_t size)
 {
 	static const struct nm_arg all = {.type = NM_ARG_STRING, .string = "all"};
+	static const struct nm_arg detail = {.type = NM_ARG_STRING, .string = "Detail"};
 	static const struct nm_arg yes = {.type = NM_ARG_BOOL, .boolean = true};
 	char err[768];
 	struct nm_view *v;
@@ -89,6 +90,7 @@ static void try_plugin(const struct nm_plugin *p, const uint8_t *data, size_t si
 	if (nm_config_new(p, &config))
 		return;
 	nm_config_set(p, config, "Notify", &all, 1, err, sizeof(err));
+	nm_config_set(p, config, "Report", &detail, 1, err, sizeof(err));
 	nm_config_set(p, config, "Verbose", &yes, 1, err, sizeof(err));
 	nm_config_set(p, config, "ReportTotal", &yes, 1, err, sizeof(err));
 	if (!nm_open(&v, p, config, NULL, NM_REPLAY)) {
