@@ -381,10 +381,11 @@ static void tell_roamed(struct nm_view *v, const struct iface *i, const struct p
 
 /*
  * A peer that has nothing to say makes no handshake.  Only one that we keep alive
- * would have to answer: its silence is a failure.
+ * would have to answer: its silence is a failure.  false: too many notices wait.
  */
-static void tell_state(struct nm_view *v, const struct iface *i, const struct peer *p)
+static bool tell_state(struct nm_view *v, const struct iface *i, const struct peer *p)
 {
+	uint64_t unsent = v->cost.unsent;
 	struct nm_notice *n;
 	char text[64];
 
@@ -401,6 +402,7 @@ static void tell_state(struct nm_view *v, const struct iface *i, const struct pe
 		endpoint_text(&p->endpoint, text);
 		nm_meta(n, "endpoint", "%s", text);
 	}
+	return v->cost.unsent == unsent;
 }
 
 /* ---- names from files ----------------------------------------------------------------------- */
@@ -942,9 +944,10 @@ static void take_endpoint(struct peer *p, const struct nlattr *a)
 	memset(&p->endpoint, 0, sizeof(p->endpoint));
 	if (e.sin6_family == AF_INET)
 		nm_bytes(a, &p->endpoint, offsetof(struct sockaddr_in, sin_zero));
-	else if (e.sin6_family == AF_INET6)
-		p->endpoint = e;
-	p->endpoint.sin6_flowinfo = e.sin6_family == AF_INET6 ? 0 : p->endpoint.sin6_flowinfo;
+	if (e.sin6_family != AF_INET6)
+		return;
+	p->endpoint = e;
+	p->endpoint.sin6_flowinfo = 0;
 }
 
 /* One peer, or the allowed IPs for which the message before had no room. */
@@ -1097,10 +1100,9 @@ static void compare(struct nm_view *v, struct iface *i, struct peer *p, int64_t 
 		nm_say(tell(v, i, p, NEW, NM_OKAY), "peer %s is new on %s", p->name, i->name);
 		p->told = NEVER;
 	}
-	if (p->told != UNKNOWN && p->state != UNKNOWN &&
-	    (p->told == ONLINE) != (p->state == ONLINE))
-		tell_state(v, i, p);
-	if (p->state != UNKNOWN)
+	if (p->state != UNKNOWN &&
+	    (p->told == UNKNOWN || (p->told == ONLINE) == (p->state == ONLINE) ||
+	     tell_state(v, i, p))) /* else the next reading tells it */
 		p->told = p->state;
 	if (p->endpoint_was.sin6_family && p->endpoint.sin6_family &&
 	    memcmp(&p->endpoint, &p->endpoint_was, sizeof(p->endpoint))) {

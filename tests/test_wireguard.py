@@ -175,6 +175,82 @@ def test_keys_in_another_programs_recording_are_not_shown(t):
             assert needle not in done.stdout + done.stderr, "a key is shown"
 
 
+# A recording that is made up: what no test can make happen with real tunnels.
+ANSWER, REQUEST = 0, 4  # directions
+ROUTE, GENERIC = 0, 16
+DUMP, FAMILY = 0x301, 40
+
+
+def attr(type, payload):
+    return struct.pack("=HH", 4 + len(payload), type) + payload + bytes(-len(payload) % 4)
+
+
+def message(type, seq, body, flags=0):
+    return struct.pack("=IHHII", 16 + len(body), type, flags, seq, 0) + body
+
+
+def packet(at, direction, protocol, data):
+    cooked = struct.pack(">HH10xH", direction, 824, protocol)  # ARPHRD_NETLINK
+    size = len(cooked) + len(data)
+    return struct.pack("=IIII", int(at), int(at % 1 * 1e9), size, size) + cooked + data
+
+
+def recording(*readings):
+    """(time, {key: time of the handshake}), ...: one interface wg0 with these peers."""
+    start, _ = readings[0]
+    done, link = struct.pack("=i", 0), struct.pack("=BxHiII", 0, 65534, 5, 0, 0)
+    kind = attr(18, attr(1, b"wireguard\0"))
+    parts = [
+        struct.pack("=IHHIIII", 0xA1B23C4D, 2, 4, 0, 0, 16 << 20, 253),
+        packet(start, REQUEST, ROUTE, message(18, 1, link, DUMP)),
+        packet(start, ANSWER, ROUTE, message(16, 1, link + attr(3, b"wg0\0") + kind)
+               + message(3, 1, done)),
+        packet(start, ANSWER, GENERIC, message(16, 0, struct.pack("=BBxx", 1, 1) + attr(
+            1, struct.pack("=H", FAMILY)) + attr(2, b"wireguard\0"))),
+    ]
+    for seq, (at, peers) in enumerate(readings, 2):
+        head = struct.pack("=BBxx", 0, 1)
+        parts.append(packet(at, REQUEST, GENERIC, message(
+            FAMILY, seq, head + attr(1, struct.pack("=I", 5)), DUMP)))
+        keys = sorted(peers)
+        for n in range(0, len(keys), 200):
+            nest = b"".join(attr(0, attr(1, key) + attr(6, struct.pack("=qq", peers[key], 0)))
+                            for key in keys[n:n + 200])
+            parts.append(packet(at, ANSWER, GENERIC, message(FAMILY, seq, head + attr(8, nest))))
+        parts.append(packet(at, ANSWER, GENERIC, message(3, seq, done)))
+        parts.append(packet(at, REQUEST, ROUTE, message(1, 0, b"")))  # a reading ends
+    return b"".join(parts)
+
+
+def test_each_of_many_that_go_offline_at_once_is_told(t):
+    """Only 4,096 notices may wait: the others are told at the next reading."""
+    rng = random.Random(3)
+    shook = 1_700_000_000
+    peers = {rng.randbytes(32): shook for _ in range(5000)}
+    path = t.directory("recording") / "many.pcap"
+    path.write_bytes(recording(*[(shook + s, peers) for s in (10, 250, 260, 270)]))
+    lines = t.netmon("metrics", "wireguard", "--replay", path).stdout.splitlines()
+    ends = [n for n, line in enumerate(lines) if line.startswith("# reading")]
+    told = [[line.split("public_key=")[1] for line in part if line.startswith("WARNING wg0 offline")]
+            for part in (lines[a:b] for a, b in zip([0, *ends], ends))]
+    same([len(part) for part in told], [0, 4096, 904, 0], "told before each reading")
+    same(set(told[1] + told[2]), {base64.b64encode(k).decode() for k in peers}, "peers told of")
+
+
+def test_keys_that_begin_alike(t):
+    """Vanity keys; and a peer that comes later never renames those that are there."""
+    stem = base64.b64decode("corpcorpcorp")
+    keys = [stem + bytes([n]) * 23 for n in (1, 2, 200)]
+    shook = 1_700_000_000
+    path = t.directory("recording") / "alike.pcap"
+    path.write_bytes(recording((shook + 10, dict.fromkeys(keys[1:], shook)),
+                               (shook + 20, dict.fromkeys(keys, shook))))
+    first, second = t.netmon("metrics", "wireguard", "--replay",
+                             path).stdout.split("# reading 2")
+    same(peers_of(first), {"corpcorp", "corpcorpc"}, "at first")
+    same(peers_of(second), {"corpcorp", "corpcorpc", "corpcorpco"}, "with one more")
+
+
 # ---- in the VM: tunnels -----------------------------------------------------------------------
 
 
