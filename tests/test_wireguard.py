@@ -279,7 +279,7 @@ def wg(ns, dev, *words, **files):
 class Tunnel:
     """Two namespaces, a and b, and wg0 in each of them; 10.0.0.1 and 10.0.0.2 are inside."""
 
-    def __init__(self, t, psk=None, names=("a", "b")):
+    def __init__(self, t, psk=None):
         self.a, self.b = t.namespace(), t.namespace()
         self.a.veth("veth0", "veth0", self.b)
         self.private = {}
