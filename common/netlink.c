@@ -203,10 +203,14 @@ void nm_answer_starts(struct view *w, const struct nm_source *s, uint32_t seq, b
 		w->pub.plugin->begin(&w->pub, s);
 }
 
-/* What a kernel lacks, or does not tell us, is remembered and not asked for again. */
-static bool cannot_be_had(int err)
+/*
+ * What a kernel lacks, or does not tell us, is remembered and not asked for again.  Of links that
+ * are asked one by one only the latter: modules come and go.
+ */
+static bool cannot_be_had(const struct nm_source *s, int err)
 {
-	return err == -EOPNOTSUPP || err == -EAFNOSUPPORT || err == -EPERM || err == -ENOENT;
+	return err == -EPERM ||
+	       (!s->each && (err == -EOPNOTSUPP || err == -EAFNOSUPPORT || err == -ENOENT));
 }
 
 /* 0, the kernel's error, or -EINTR: read to its end, but the set changed meanwhile. */
@@ -221,7 +225,7 @@ int nm_answer_ends(struct view *w)
 		return err;
 	w->pub.cost.dumps++;
 	w->pub.cost.interrupted += err != 0;
-	st->error = cannot_be_had(err) ? err : 0;
+	st->error = cannot_be_had(s, err) ? err : 0;
 	st->dirty = s->kept && err;
 	st->whole |= !err;
 	st->vain += err == -EINTR && st->vain < UINT8_MAX;
