@@ -11,8 +11,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
-#include <linux/fib_rules.h>
-#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,12 +67,13 @@ static void fdb(struct nlmsghdr *h, uint32_t i, bool del)
 	mnl_attr_put(h, NDA_LLADDR, sizeof(mac), mac);
 }
 
+/* A rule's header and its first attributes are laid out as a route's. */
 static void rule(struct nlmsghdr *h, uint32_t i, bool del)
 {
-	struct fib_rule_hdr *r = put(h, del ? RTM_DELRULE : RTM_NEWRULE, sizeof(*r));
+	struct rtmsg *r = put(h, del ? RTM_DELRULE : RTM_NEWRULE, sizeof(*r));
 
-	*r = (struct fib_rule_hdr){.family = AF_INET, .table = 100, .action = FR_ACT_TO_TBL};
-	mnl_attr_put_u32(h, FRA_PRIORITY, 20000 + i);
+	*r = (struct rtmsg){.rtm_family = AF_INET, .rtm_table = 100, .rtm_type = RTN_UNICAST};
+	mnl_attr_put_u32(h, RTA_PRIORITY, 20000 + i);
 }
 
 static const struct {
