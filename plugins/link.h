@@ -85,7 +85,6 @@ struct link {
 	uint32_t addresses[ADDRESS_COUNTS], addresses_were[ADDRESS_COUNTS];
 	uint64_t seen; /* number of the dump that had it last */
 	uint64_t modes_seen;
-	uint64_t quiet; /* ns: until then the counters of its roles would be taken for another's */
 
 	const struct role *role[ROLES];
 	void *is[ROLES]; /* what is kept of them */
@@ -102,6 +101,7 @@ struct link {
 
 struct state {
 	struct nm_map links;     /* ifindex -> struct link * */
+	struct nm_map special;   /* the same, of those with a role or functions */
 	struct nm_map addresses; /* struct address_key -> struct address */
 	struct nm_map owners;    /* label -> struct owner */
 	uint64_t dump;           /* number of the dump that runs or ran last */
@@ -109,7 +109,6 @@ struct state {
 	uint32_t *pending;       /* links that must be asked for something */
 	size_t npending, pending_room;
 	size_t nspeeds;   /* of these, for their speed */
-	size_t nroles;    /* of all links */
 	bool check_bonds; /* a bond or a port of one has changed */
 	uint64_t total[8];
 };
@@ -121,13 +120,10 @@ const char *nm_link_name(const struct nm_view *v, uint32_t ifindex);
 /* A notice about a link, NULL when nobody wants it.  old and new may be NULL. */
 struct nm_notice *nm_link_tell(struct nm_view *v, const struct link *l, unsigned what,
 			       enum nm_severity severity, const char *old, const char *new);
+/* It has a role or functions now.  -ENOMEM */
+int nm_link_is_special(struct state *s, struct link *l);
 /* Asks the kernel once the events are delivered.  -ENOMEM */
 int nm_link_ask(struct state *s, struct link *l, unsigned what);
-/* Whether the counters of its roles may be sent under its label. */
-static inline bool nm_link_counts(const struct nm_view *v, const struct link *l)
-{
-	return v->now >= l->quiet;
-}
 /* What is kept of the bridge or bond that a port belongs to; NULL: it is no such. */
 static inline void *nm_link_master(const struct nm_view *v, const struct link *l,
 				   const struct role *role)
@@ -151,6 +147,6 @@ void nm_bonds_check(struct nm_view *v);
 
 /* link_vf.c */
 int nm_vfs_read(struct nm_view *v, struct link *l, const struct nm_msg *m);
-void nm_vfs_submit(const struct nm_view *v, struct nm_reading *r, const struct link *l);
+void nm_vfs_submit(struct nm_reading *r, const struct link *l);
 
 #endif

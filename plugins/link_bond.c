@@ -17,7 +17,9 @@ struct bond {
 	uint8_t partner[6];
 	bool had_partner; /* and it is missed since then */
 	unsigned ports, up, ports_told, up_told;
-	bool mixed, checked;
+	bool mixed;
+	bool watched; /* it looks after its ports: what is known of them is of now */
+	bool checked; /* they were counted once: a difference is news */
 };
 
 enum { UNKNOWN = -1, CHURNED = 1 }; /* AD_CHURN of the kernel's bond_3ad.h */
@@ -104,8 +106,9 @@ static void read_bond(struct nm_view *v, struct link *l, const struct nm_msg *m,
 	memset(b->partner, 0, sizeof(b->partner));
 	nm_bytes(nm_in(ad, IFLA_BOND_AD_INFO_PARTNER_MAC), b->partner, sizeof(b->partner));
 	b->known = true;
-	s->check_bonds = true;
 	l->changed |= bond_changed(&was, b);
+	s->check_bonds |= !was.known || bond_changed(&was, b) ||
+			  was.watched != !!(l->a.flags & IFF_UP);
 	if (!was.known || was.mode != b->mode)
 		return;
 	if (was.active != b->active) {
@@ -174,7 +177,7 @@ static void count_ports(const struct state *s, const struct link *l, struct bond
 
 	b->ports = b->up = 0;
 	b->mixed = false;
-	for (size_t i = 0; (p = nm_map_next(&s->links, &key, &i));) {
+	for (size_t i = 0; (p = nm_map_next(&s->special, &key, &i));) {
 		const struct port *port = (*p)->is[PORT];
 
 		other = *p;
@@ -216,13 +219,17 @@ void nm_bonds_check(struct nm_view *v)
 	struct link **l;
 
 	s->check_bonds = false;
-	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));) {
+	for (size_t i = 0; (l = nm_map_next(&s->special, &key, &i));) {
 		struct bond *b = (*l)->role[OWN] == &nm_bond ? (*l)->is[OWN] : NULL;
 		struct bond was;
 
-		if (!b || !b->known || !((*l)->a.flags & IFF_UP))
+		if (!b || !b->known)
 			continue;
 		was = *b;
+		b->watched = (*l)->a.flags & IFF_UP;
+		(*l)->changed |= was.watched != b->watched;
+		if (!b->watched)
+			continue;
 		count_ports(s, *l, b);
 		(*l)->changed |= was.ports != b->ports || was.up != b->up || was.mixed != b->mixed;
 		if (!b->checked) {
@@ -240,17 +247,18 @@ static void submit_bond(struct nm_view *v, struct nm_reading *r, struct link *l,
 {
 	const struct bond *b = l->is[OWN];
 
+	(void)v;
 	if (!b->known || !slow)
 		return;
 	nm_slow(r, true);
 	nm_gauge(r, "gauge", "bond_mode", b->mode);
-	if (b->checked) {
+	if (b->watched) {
 		nm_gauge(r, "gauge", "ports", b->ports);
 		nm_gauge(r, "gauge", "ports_up", b->up);
 		nm_gauge(r, "bool", "mixed_speed", b->mixed);
 	}
-	if (nm_link_counts(v, l) && (b->mode == BOND_MODE_ACTIVEBACKUP ||
-				     b->mode == BOND_MODE_TLB || b->mode == BOND_MODE_ALB))
+	if (b->mode == BOND_MODE_ACTIVEBACKUP || b->mode == BOND_MODE_TLB ||
+	    b->mode == BOND_MODE_ALB)
 		nm_derive(r, "transitions", "active_port", b->active_changes);
 	if (b->lacp) {
 		nm_gauge(r, "bool", "lacp_partner", has_partner(b));
@@ -279,13 +287,13 @@ static void submit_port(struct nm_view *v, struct nm_reading *r, struct link *l,
 {
 	const struct port *p = l->is[PORT];
 
+	(void)v;
 	if (!p->known || !slow)
 		return;
 	nm_slow(r, true);
 	nm_gauge(r, "bool", "active", p->state == BOND_STATE_ACTIVE);
 	nm_gauge(r, "bool", "mii_up", p->mii == BOND_LINK_UP);
-	if (nm_link_counts(v, l))
-		nm_derive(r, "derive", "link_failures", p->failures);
+	nm_derive(r, "derive", "link_failures", p->failures);
 	if (p->lacp)
 		submit_lacp(r, p);
 	nm_slow(r, false);

@@ -385,21 +385,19 @@ static void submit_vlans(const struct nm_view *v, struct nm_reading *r, struct l
 			vs->v[kept++] = vs->v[i];
 	slow |= kept != vs->n;
 	vs->n = kept;
-	for (size_t i = 0; counted && nm_link_counts(v, l) && i < vs->n; i++)
+	for (size_t i = 0; counted && i < vs->n; i++)
 		submit_vlan(r, &vs->v[i]);
 	if (slow)
 		submit_membership(r, vs);
 }
 
-static void submit_tree(const struct nm_view *v, struct nm_reading *r, const struct link *l,
-			const struct bridge *b)
+static void submit_tree(struct nm_reading *r, const struct bridge *b)
 {
 	nm_gauge(r, "bool", "stp_root", !memcmp(&b->root, &b->id, sizeof(b->id)));
 	nm_gauge(r, "gauge", "stp_root_port", b->root_port);
 	nm_gauge(r, "gauge", "stp_root_cost", b->root_cost);
 	nm_gauge(r, "bool", "stp_topology_change", b->topology_change);
-	if (nm_link_counts(v, l))
-		nm_derive(r, "transitions", "stp_topology", b->topology_changes);
+	nm_derive(r, "transitions", "stp_topology", b->topology_changes);
 }
 
 static void submit_bridge(struct nm_view *v, struct nm_reading *r, struct link *l, bool slow)
@@ -419,7 +417,7 @@ static void submit_bridge(struct nm_view *v, struct nm_reading *r, struct link *
 	nm_slow(r, true);
 	nm_gauge(r, "gauge", "stp", b->stp);
 	if (b->stp == STP_KERNEL) /* a daemon's tree is not the kernel's to know */
-		submit_tree(v, r, l, b);
+		submit_tree(r, b);
 	nm_gauge(r, "bool", "vlan_filtering", b->filtering);
 	if (b->limit > 0)
 		nm_gauge(r, "gauge", "fdb_limit", (double)b->limit);
@@ -431,7 +429,7 @@ static void submit_bridge(struct nm_view *v, struct nm_reading *r, struct link *
 static void submit_tree_of_port(const struct nm_view *v, struct nm_reading *r, const struct link *l,
 				const struct port *p)
 {
-	if (!port_counts(v, l) || p->counted < l->now_at || !p->counted || !nm_link_counts(v, l))
+	if (!port_counts(v, l) || p->counted < l->now_at || !p->counted)
 		return;
 	nm_derive(r, "transitions", "stp_blocking", p->c.transition_blk);
 	nm_derive(r, "transitions", "stp_forwarding", p->c.transition_fwd);

@@ -29,18 +29,21 @@ static const struct counter {
 	{IFLA_VF_STATS_RX_DROPPED, "if_rx_dropped"}, {IFLA_VF_STATS_TX_DROPPED, "if_tx_dropped"},
 };
 
-static void read_vf(struct vf *f, const struct nlattr *info)
+/* false: it does not say which function it is. */
+static bool read_vf(struct vf *f, const struct nlattr *info)
 {
 	const struct nlattr *stats = nm_in(info, IFLA_VF_STATS);
 
 	/* every setting starts with the function's number */
-	nm_bytes(nm_in(info, IFLA_VF_MAC), &f->number, sizeof(f->number));
+	if (nm_bytes(nm_in(info, IFLA_VF_MAC), &f->number, sizeof(f->number)) < sizeof(f->number))
+		return false;
 	for (size_t i = 0; i < COUNTERS; i++) {
 		const struct nlattr *a = nm_in(stats, (uint16_t)i);
 
 		f->has[i] = a != NULL;
 		f->c[i] = nm_uint(a);
 	}
+	return true;
 }
 
 /*
@@ -59,6 +62,8 @@ int nm_vfs_read(struct nm_view *v, struct link *l, const struct nm_msg *m)
 		return 0;
 	for (info = nm_child(list, NULL); info; info = nm_child(list, info))
 		n++;
+	if (nm_link_is_special(v->state, l))
+		return -ENOMEM;
 	vfs = realloc(l->vfs, sizeof(*vfs) + n * sizeof(*vfs->v));
 	if (!vfs)
 		return -ENOMEM;
@@ -66,17 +71,17 @@ int nm_vfs_read(struct nm_view *v, struct link *l, const struct nm_msg *m)
 	memset(vfs, 0, sizeof(*vfs) + n * sizeof(*vfs->v));
 	vfs->at = v->now;
 	for (info = nm_child(list, NULL); info; info = nm_child(list, info))
-		read_vf(&vfs->v[vfs->n++], info);
+		vfs->n += read_vf(&vfs->v[vfs->n], info);
 	return 0;
 }
 
-void nm_vfs_submit(const struct nm_view *v, struct nm_reading *r, const struct link *l)
+void nm_vfs_submit(struct nm_reading *r, const struct link *l)
 {
 	const struct vfs *vfs = l->vfs;
 	char buf[24];
 
 	/* a list from before this reading's counters is old */
-	if (!vfs || vfs->at < l->now_at || !nm_link_counts(v, l))
+	if (!vfs || vfs->at < l->now_at)
 		return;
 	for (const struct vf *f = vfs->v; f < vfs->v + vfs->n; f++) {
 		const char *name;

@@ -233,9 +233,8 @@ static const struct nm_option options[] = {
 
 /* ---- what is kept ----------------------------------------------------------------------- */
 
-#define HOLD       3 /* readings for which collectd may still remember a name that was given up */
-#define SLOW_TURNS 6 /* readings for which a slow value holds */
-#define JUST_NOW   NS(1) /* the kernel sets an interface down just before it deletes it */
+#define HOLD     3     /* readings for which collectd may still remember a name that was given up */
+#define JUST_NOW NS(1) /* the kernel sets an interface down just before it deletes it */
 
 struct address_key {
 	uint32_t ifindex;
@@ -264,7 +263,8 @@ static int open_link(struct nm_view *v)
 {
 	struct state *s = v->state;
 
-	s->links = (struct nm_map){.key = sizeof(uint32_t), .val = sizeof(struct link *)};
+	s->links = s->special =
+		(struct nm_map){.key = sizeof(uint32_t), .val = sizeof(struct link *)};
 	s->addresses =
 		(struct nm_map){.key = sizeof(struct address_key), .val = sizeof(struct address)};
 	s->owners = (struct nm_map){.key = LABEL_SIZE, .val = sizeof(struct owner)};
@@ -280,13 +280,16 @@ static void drop_role(struct state *s, struct link *l, int i)
 	free(l->is[i]);
 	l->is[i] = NULL;
 	l->role[i] = NULL;
-	s->nroles--;
+	s->check_bonds = true;
+	if (!l->role[OWN] && !l->role[PORT] && !l->vfs)
+		nm_map_del(&s->special, &l->ifindex);
 }
 
 static void free_link(struct state *s, struct link *l)
 {
 	for (int i = 0; i < ROLES; i++)
 		drop_role(s, l, i);
+	nm_map_del(&s->special, &l->ifindex);
 	free(l->vfs);
 	free(l);
 }
@@ -300,6 +303,7 @@ static void close_link(struct nm_view *v)
 	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));)
 		free_link(s, *l);
 	nm_map_free(&s->links);
+	nm_map_free(&s->special);
 	nm_map_free(&s->addresses);
 	nm_map_free(&s->owners);
 	free(s->pending);
@@ -473,14 +477,6 @@ static void rebase(struct link *l, const union counters *base)
 	l->base = *base;
 }
 
-/* Seconds until collectd knows nothing more of a slow value; its Timeout is 2 intervals. */
-static double forgotten_after(const struct nm_view *v)
-{
-	const struct nm_config *c = v->config;
-
-	return HOLD * (c->slow_interval > 0 ? c->slow_interval : SLOW_TURNS * v->interval);
-}
-
 /*
  * A name that another interface had a moment ago: its series in collectd must
  * not jump to this one's counters, so they count from here.
@@ -503,10 +499,8 @@ static int take_label(struct nm_view *v, struct link *l, const struct nm_msg *m)
 	o = nm_map_put(&s->owners, label, &fresh);
 	if (!o)
 		return -ENOMEM;
-	if (!fresh && (o->ifindex || v->readings - o->left < HOLD)) {
+	if (!fresh && (o->ifindex || v->readings - o->left < HOLD))
 		nm_bytes(m->attr[IFLA_STATS64], &base, sizeof(base));
-		l->quiet = v->now + NS(forgotten_after(v));
-	}
 	rebase(l, &base);
 	*o = (struct owner){.ifindex = l->ifindex};
 	memcpy(l->label, label, sizeof(label));
@@ -611,6 +605,16 @@ static const struct role *role_of(int i, const char *kind)
 	return NULL;
 }
 
+int nm_link_is_special(struct state *s, struct link *l)
+{
+	struct link **slot = nm_map_put(&s->special, &l->ifindex, NULL);
+
+	if (!slot)
+		return -ENOMEM;
+	*slot = l;
+	return 0;
+}
+
 /* What it is beside a link.  A port that has another master starts anew, as the kernel's does. */
 static int read_roles(struct nm_view *v, struct link *l, const struct nm_msg *m,
 		      const struct attrs *was)
@@ -629,11 +633,10 @@ static int read_roles(struct nm_view *v, struct link *l, const struct nm_msg *m,
 			drop_role(s, l, i);
 		if (role && !l->role[i]) {
 			l->is[i] = calloc(1, role->size);
-			if (!l->is[i])
+			if (!l->is[i] || nm_link_is_special(s, l))
 				return -ENOMEM;
 			l->role[i] = role;
 			l->changed = true;
-			s->nroles++;
 		}
 		if (role)
 			role->read(v, l, m, nm_in(info, type[i][1]));
@@ -827,10 +830,12 @@ static void count_addresses(struct state *s)
 
 static void set_speed(struct nm_view *v, struct link *l, double speed, int duplex)
 {
+	struct state *s = v->state;
 	char old[24], new[24];
 
 	if (speed != l->speed || duplex != l->duplex)
 		l->changed = true;
+	s->check_bonds |= speed != l->speed && l->role[PORT];
 	l->speed = speed;
 	l->duplex = duplex;
 	if (speed <= 0) /* a link that is down has none */
@@ -920,7 +925,7 @@ static bool wants_xstats(const struct nm_view *v)
 	const void *key;
 	struct link **l;
 
-	for (size_t i = 0; s->nroles && (l = nm_map_next(&s->links, &key, &i));)
+	for (size_t i = 0; (l = nm_map_next(&s->special, &key, &i));)
 		for (int r = 0; r < ROLES; r++)
 			if ((*l)->role[r] && (*l)->role[r]->xstats &&
 			    (c->collect_vlan || ((*l)->role[r]->counts && slow_due(v, *l) &&
@@ -1276,8 +1281,10 @@ static void submit_one(struct nm_view *v, struct nm_reading *r, struct link *l)
 
 	nm_instance(r, l->label);
 	(c->layout == WIDE ? submit_wide : submit_plain)(v, r, l);
+	if (l->role[OWN] || l->role[PORT] || l->vfs)
+		nm_owner(r, l->ifindex);
 	if (c->collect_vf)
-		nm_vfs_submit(v, r, l);
+		nm_vfs_submit(r, l);
 	if (slow) {
 		submit_kind(v, r, l);
 		(c->layout == WIDE ? submit_wide_slow : submit_slow)(v, r, l);
@@ -1339,21 +1346,18 @@ static int poll_links(struct nm_view *v)
 	bool trees = false;
 	int err = 0;
 
-	for (size_t i = 0; err != -ENOMEM && (l = nm_map_next(&s->links, &key, &i));) {
-		uint32_t ifindex = (*l)->ifindex;
+	for (size_t i = 0; !err && (l = nm_map_next(&s->special, &key, &i));) {
 		bool polled = (*l)->vfs && (*l)->selected;
 
 		for (int r = 0; r < ROLES; r++)
 			polled |= (*l)->role[r] && (*l)->role[r]->polled;
 		if (polled)
-			err = nm_ask(v, &sources[LINKS], &ifindex);
+			err = nm_link_ask(s, *l, ASK_LINK);
 		trees |= nm_bridge_has_trees(*l);
 	}
-	if (trees && nm_slow_due(v, 0) && err != -ENOMEM)
+	if (trees && nm_slow_due(v, 0) && !err)
 		err = nm_ask(v, &sources[PORTS], NULL);
-	if (s->check_bonds)
-		nm_bonds_check(v);
-	return err == -ENOMEM ? err : 0;
+	return err == -ENOMEM ? err : settle_link(v);
 }
 
 static int submit_link(struct nm_view *v, struct nm_reading *r)
