@@ -75,6 +75,8 @@ static int open_view(struct nm_view **v, const void *config)
 		return fail(FAILED,
 			    "no network namespace %s; `ip netns list` shows those that have a name",
 			    arg.netns);
+	if (err == -EPROTONOSUPPORT)
+		return fail(FAILED, "this kernel has none of it; perhaps a module is not loaded");
 	if (err == -EPERM && arg.netns)
 		return fail(NOT_PERMITTED, "network namespace %s: entering it needs CAP_SYS_ADMIN",
 			    arg.netns);
@@ -164,8 +166,11 @@ static int print_live(struct printer *p, FILE *record)
 		else if (err == -EINTR && !ferror(stdout))
 			status = fail(INCOMPLETE, "%s changed while they were read; try again",
 				      s->what);
+		else if (err == -EPERM)
+			status = fail(NOT_PERMITTED, "%s need CAP_NET_ADMIN", s->what);
 		else if (err && err != -EINTR)
-			status = fail(INCOMPLETE, "%s are missing: %s", s->what, strerror(-err));
+			status = fail(INCOMPLETE, "%s%s are missing: %s",
+				      p->array[i].entries ? "some " : "", s->what, strerror(-err));
 		else if (!err && nm_source_error(p->v, i))
 			fail(OK, "this kernel does not tell %s: %s", s->what,
 			     strerror(-nm_source_error(p->v, i)));
@@ -301,7 +306,9 @@ static int wait_for_events(struct nm_view *v, double seconds)
 		fds[i] = (struct pollfd){.fd = fd[i], .events = POLLIN};
 	for (uint64_t t; (!err || err == -ENOBUFS) && (t = now()) < end;) {
 		poll(NULL, 0, nm_rest(v));
-		poll(fds, n, (int)((end - t + 999999) / 1000000));
+		int left = (int)((end - t + 999999) / 1000000), due = nm_timeout(v);
+
+		poll(fds, n, due >= 0 && due < left ? due : left);
 		err = nm_events(v);
 		print_notices(v);
 		fflush(stdout);
@@ -326,6 +333,8 @@ static int metrics_live(struct nm_view *v, struct nm_reading *r, FILE *record)
 			printf("# reading %llu\n", (unsigned long long)v->readings);
 		print_values(r);
 	}
+	if (err == -EPERM)
+		return fail(NOT_PERMITTED, "%s needs CAP_NET_ADMIN", arg.plugin->name);
 	return err ? fail(FAILED, "%s: %s", arg.plugin->name, strerror(-err)) : OK;
 }
 

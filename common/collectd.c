@@ -31,6 +31,7 @@ static struct seat {           /* a view and the namespace that it is opened in 
 	uint64_t round;        /* the last reading that it was part of */
 	bool told_loss;        /* of events, since then */
 	uint64_t missing;      /* sources, a bit each */
+	uint64_t cut;          /* those whose dump ended early, likewise */
 } * seats;
 static size_t nseats;
 static uint64_t changes; /* of the seats */
@@ -285,6 +286,51 @@ static void say_sources(struct seat *s)
 	s->missing = missing;
 }
 
+/* A dump that ended with an error after a part of what there is: once, and when it is over. */
+static void say_cut(struct seat *s)
+{
+	for (size_t i = 0; i < self->nsource; i++) {
+		int err = nm_source_cut(s->view, i);
+		uint64_t bit = 1ull << i;
+
+		if (err && !(s->cut & bit))
+			say(LOG_WARNING,
+			    "network namespace %s: the kernel breaks off its list of %s (%s): a driver "
+			    "fails to answer; what came before is reported, the rest is missing",
+			    label(s), self->source[i].what, STRERROR(-err));
+		else if (!err && s->cut & bit)
+			say(LOG_NOTICE,
+			    "network namespace %s: the kernel's list of %s is whole again",
+			    label(s), self->source[i].what);
+		s->cut = err ? s->cut | bit : s->cut & ~bit;
+	}
+}
+
+/* Why a view could not be opened; the next reading tries again. */
+static void say_closed(const struct seat *s, int err)
+{
+	const char *family = NULL;
+
+	for (size_t i = 0; !family && i < self->nsource; i++)
+		family = self->source[i].family;
+	if (err == -EPROTONOSUPPORT && family)
+		say(LOG_WARNING,
+		    "network namespace %s: this kernel has no generic netlink family \"%s\" now; it "
+		    "is looked for at every reading",
+		    label(s), family);
+	else if (err == -EPERM && family && !*s->netns.name)
+		say(LOG_ERR,
+		    "network namespace %s: the kernel's \"%s\" needs CAP_NET_ADMIN; "
+		    "packaging/systemd/netmon.conf shows how collectd gets it",
+		    label(s), family);
+	else
+		say(LOG_ERR, "network namespace %s cannot be read: %s%s", label(s), STRERROR(-err),
+		    *s->netns.name && (err == -EPERM || err == -EACCES) ?
+			    "; entering one needs CAP_SYS_ADMIN and a file below /run/netns that can "
+			    "be read; packaging/systemd/netmon.conf shows how collectd gets it" :
+			    "");
+}
+
 static void open_seat(struct seat *s)
 {
 	int err = nm_open(&s->view, self, config, *s->netns.name ? s->netns.name : NULL, NM_EVENTS);
@@ -303,20 +349,21 @@ static void open_seat(struct seat *s)
 	}
 	/* one that has vanished meanwhile is nothing to complain of */
 	if (err && err != s->told && !(err == -ENOENT && *s->netns.name))
-		say(LOG_ERR, "network namespace %s cannot be read: %s%s", label(s), STRERROR(-err),
-		    *s->netns.name && (err == -EPERM || err == -EACCES) ?
-			    "; entering one needs CAP_SYS_ADMIN and a file below /run/netns that can "
-			    "be read; packaging/systemd/netmon.conf shows how collectd gets it" :
-			    "");
+		say_closed(s, err);
 	s->told = err;
+}
+
+static void wake_thread(void)
+{
+	if (wake >= 0 && eventfd_write(wake, 1) < 0)
+		say(LOG_WARNING, "the event thread cannot be woken: %s", STRERRNO);
 }
 
 /* The event thread must learn that there is something else to sleep on. */
 static void seats_changed(void)
 {
 	changes++;
-	if (wake >= 0 && eventfd_write(wake, 1) < 0)
-		say(LOG_WARNING, "the event thread cannot be woken: %s", STRERRNO);
+	wake_thread();
 }
 
 static void close_seat(size_t i)
@@ -435,6 +482,9 @@ static int read_all(user_data_t *ud)
 			    STRERROR(-err));
 		s->told = err;
 		say_sources(s);
+		say_cut(s);
+		if (nm_timeout(s->view) >= 0) /* it does not know how long to sleep */
+			wake_thread();
 		notify_all();
 		if (err)
 			continue;
@@ -523,6 +573,19 @@ static int longest_rest(void)
 	return rest;
 }
 
+/* ms until a view wants to be called though nothing comes; -1: none does. */
+static int shortest_sleep(void)
+{
+	int least = -1;
+
+	for (size_t i = 0; i < nseats; i++) {
+		int ms = seats[i].view ? nm_timeout(seats[i].view) : -1;
+
+		least = ms >= 0 && (least < 0 || ms < least) ? ms : least;
+	}
+	return least;
+}
+
 static void *sleep_on_events(void *arg)
 {
 	struct sleeper z = {0};
@@ -531,10 +594,12 @@ static void *sleep_on_events(void *arg)
 	(void)arg;
 	pthread_mutex_lock(&lock);
 	while (!stopping && ((z.fd && z.changes == changes) || !gather(&z))) {
+		int ms = shortest_sleep();
+
 		pthread_mutex_unlock(&lock);
 		if (rest)
 			poll(&z.fd[WAKE], 1, rest);
-		poll(z.fd, z.n, -1);
+		poll(z.fd, z.n, ms);
 		pthread_mutex_lock(&lock);
 		if (z.fd[WAKE].revents)
 			drain_fd(wake);
@@ -546,6 +611,9 @@ static void *sleep_on_events(void *arg)
 		for (size_t i = FIRST_VIEW; i < z.n && z.changes == changes; i++)
 			if (z.fd[i].revents)
 				events_of(&seats[z.seat[i]]);
+		for (size_t i = 0; i < nseats; i++)
+			if (seats[i].view && !nm_timeout(seats[i].view))
+				events_of(&seats[i]);
 		rest = longest_rest();
 		notify_all();
 	}

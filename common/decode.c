@@ -37,6 +37,14 @@ uint64_t nm_uint(const struct nlattr *a)
 	return a ? nm_load(mnl_attr_get_payload(a), mnl_attr_get_payload_len(a)) : 0;
 }
 
+int64_t nm_sint(const struct nlattr *a)
+{
+	uint64_t u = nm_uint(a);
+	size_t len = a ? mnl_attr_get_payload_len(a) : 0;
+
+	return len == 1 ? (int8_t)u : len == 2 ? (int16_t)u : len == 4 ? (int32_t)u : (int64_t)u;
+}
+
 const char *nm_str(const struct nlattr *a)
 {
 	const char *s = a ? mnl_attr_get_payload(a) : NULL;
@@ -78,6 +86,14 @@ const struct nlattr *nm_child(const struct nlattr *nest, const struct nlattr *la
 		return NULL;
 	return last ? nm_attr_next(last, nm_attr_end(nest)) :
 		      nm_attr_first(mnl_attr_get_payload(nest), nm_attr_end(nest));
+}
+
+const struct nlattr *nm_attr(const struct nm_msg *m, const struct nlattr *last)
+{
+	const void *end = mnl_nlmsg_get_payload_tail(m->nlh);
+
+	return last ? nm_attr_next(last, end) :
+		      nm_attr_first(mnl_nlmsg_get_payload_offset(m->nlh, m->src->table->size), end);
 }
 
 const struct nlattr *nm_in(const struct nlattr *nest, uint16_t type)

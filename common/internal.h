@@ -12,6 +12,7 @@ enum nm_bus { NM_ROUTE, NM_GENERIC, NM_BUSES, NM_FILE = NM_BUSES /* has no socke
 
 struct nm_srcstate {
 	int error;       /* why it cannot be asked; -ENODATA: a file has no answer so far */
+	int cut;         /* partial: the error that its last dump ended with */
 	uint16_t family; /* generic netlink: the family's id */
 	bool dirty;      /* kept: the state is not known to be true */
 	bool whole;      /* one dump of it was */
@@ -38,7 +39,7 @@ struct view {
 	/* The answer that is being read. */
 	const struct nm_source *asked;
 	uint32_t seq;
-	bool dump, done, interrupted;
+	bool dump, done, interrupted, cut; /* cut: the error is that of a dump that had begun */
 	int answer;
 
 	const struct nlattr *attr[NM_ATTR_MAX + 1];

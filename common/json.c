@@ -397,7 +397,6 @@ static void value(struct out *o, const struct nm_field *d, const uint8_t *p, siz
 		break;
 	case NM_STRUCT:
 	case NM_NEST:
-	case NM_EACH:
 		object(o, t, p, len);
 		break;
 	case NM_STRUCTS:
@@ -445,6 +444,24 @@ static void member(struct out *o, const struct nm_table *t, const struct nm_fiel
 	ifname(o, d, t->prefix, p, len);
 }
 
+/* All attributes of one type, in their order. */
+static void repeated(struct out *o, const struct nm_table *t, const struct nm_field *d,
+		     const void *from, const void *end)
+{
+	uint16_t type = (uint16_t)(d - t->row);
+	const char *sep = "";
+
+	key(o, d->name, t->prefix, "");
+	put(o, '[');
+	for (const struct nlattr *a = nm_attr_first(from, end); a; a = nm_attr_next(a, end))
+		if (mnl_attr_get_type(a) == type) {
+			word(o, sep);
+			value(o, d, mnl_attr_get_payload(a), mnl_attr_get_payload_len(a), NULL);
+			sep = ",";
+		}
+	put(o, ']');
+}
+
 static void attribute(struct out *o, const struct nm_table *t, const struct nlattr *a,
 		      const struct nlattr *const *sibling)
 {
@@ -469,23 +486,6 @@ static void attribute(struct out *o, const struct nm_table *t, const struct nlat
 	hex(o, p, len);
 }
 
-static void each(struct out *o, const struct nm_table *t, uint16_t type, const void *from,
-		 const void *end)
-{
-	const char *sep = "";
-
-	key(o, t->row[type].name, t->prefix, "");
-	put(o, '[');
-	for (const struct nlattr *a = nm_attr_first(from, end); a; a = nm_attr_next(a, end))
-		if (mnl_attr_get_type(a) == type) {
-			word(o, sep);
-			value(o, &t->row[type], mnl_attr_get_payload(a),
-			      mnl_attr_get_payload_len(a), NULL);
-			sep = ",";
-		}
-	put(o, ']');
-}
-
 /* All but one, for which 0 stands for none. */
 static void attributes(struct out *o, const struct nm_table *t, const void *from, const void *end,
 		       uint16_t but)
@@ -499,12 +499,12 @@ static void attributes(struct out *o, const struct nm_table *t, const void *from
 	for (a = nm_attr_first(from, end); a; a = nm_attr_next(a, end)) {
 		uint16_t type = mnl_attr_get_type(a);
 
-		if (type > NM_ATTR_MAX || (last[type] == a && (!but || type != but))) {
-			if (type < t->n && t->row[type].name && t->row[type].kind == NM_EACH)
-				each(o, t, type, from, end);
-			else
-				attribute(o, t, a, last);
-		}
+		if (type <= NM_ATTR_MAX && (last[type] != a || (but && type == but)))
+			continue;
+		if (type < t->n && t->row[type].many)
+			repeated(o, t, &t->row[type], from, end);
+		else
+			attribute(o, t, a, last);
 	}
 }
 

@@ -164,6 +164,11 @@ static const struct nm_field vf_list_rows[] = {
 };
 static const struct nm_table vf_list = NM_ATTRS("IFLA_VF_", vf_list_rows, NULL);
 
+static const struct nm_field dpll_pin_rows[] = {
+	NM_A(DPLL_A_PIN_ID, UINT),
+};
+static const struct nm_table dpll_pin = NM_ATTRS("DPLL_A_PIN_", dpll_pin_rows, NULL);
+
 static const struct nm_field property_rows[] = {
 	NM_A(IFLA_ALT_IFNAME, STR),
 };
@@ -209,6 +214,7 @@ static const struct nm_field ifla_rows[] = {
 	NM_A(IFLA_MIN_MTU, UINT),
 	NM_A(IFLA_MAX_MTU, UINT),
 	NM_A(IFLA_PROP_LIST, LIST, .table = &properties),
+	NM_A(IFLA_DPLL_PIN, NEST, .table = &dpll_pin),
 	NM_A(IFLA_PERM_ADDRESS, LLADDR),
 	NM_A(IFLA_PARENT_DEV_NAME, STR),
 	NM_A(IFLA_PARENT_DEV_BUS_NAME, STR),
@@ -254,7 +260,7 @@ static const struct nm_table mst = NM_ATTRS("IFLA_BRIDGE_MST_", mst_rows, NULL);
 static const struct nm_field bridge_spec_rows[] = {
 	NM_A(IFLA_BRIDGE_FLAGS, UINT),
 	NM_A(IFLA_BRIDGE_MODE, UINT),
-	NM_A(IFLA_BRIDGE_VLAN_INFO, EACH, .table = &vlan_info),
+	NM_A(IFLA_BRIDGE_VLAN_INFO, STRUCT, .many = true, .table = &vlan_info),
 	NM_A(IFLA_BRIDGE_MST, LIST, .table = &mst),
 };
 static const struct nm_table bridge_spec =
@@ -323,7 +329,7 @@ static const struct nm_field stp_rows[] = {
 static const struct nm_table stp = NM_STRUCT_OF(bridge_stp_xstats, "", stp_rows, NULL);
 
 static const struct nm_field bridge_xstats_rows[] = {
-	NM_A(BRIDGE_XSTATS_VLAN, EACH, .table = &vlan_stats),
+	NM_A(BRIDGE_XSTATS_VLAN, STRUCT, .many = true, .table = &vlan_stats),
 	NM_A(BRIDGE_XSTATS_MCAST, STRUCT, .table = &mcast),
 	NM_A(BRIDGE_XSTATS_STP, STRUCT, .table = &stp),
 };

@@ -81,7 +81,7 @@ static const struct nm_source *source_of(struct view *w, enum nm_bus bus,
 		    (bus == NM_ROUTE && !s->any_af && payload[0] != s->af))
 			continue;
 		*gone = s->del && type == s->del;
-		if (type == s->add || *gone || (s->ntf && type == s->ntf))
+		if (type == s->add || *gone || (type && (type == s->ntf[0] || type == s->ntf[1])))
 			return s;
 	}
 	return NULL;
@@ -197,7 +197,7 @@ void nm_answer_starts(struct view *w, const struct nm_source *s, uint32_t seq, b
 	w->asked = s;
 	w->seq = seq;
 	w->dump = dump;
-	w->done = w->interrupted = false;
+	w->done = w->interrupted = w->cut = false;
 	w->answer = 0;
 	if (dump && w->pub.config && w->pub.plugin->begin)
 		w->pub.plugin->begin(&w->pub, s);
@@ -223,9 +223,10 @@ int nm_answer_ends(struct view *w)
 	w->asked = NULL;
 	if (!w->dump)
 		return err;
+	st->cut = s->partial && w->cut ? err : 0;
 	w->pub.cost.dumps++;
-	w->pub.cost.interrupted += err != 0;
-	st->error = cannot_be_had(s, err) ? err : 0;
+	w->pub.cost.interrupted += err && !st->cut;
+	st->error = cannot_be_had(s, err) && !st->cut ? err : 0;
 	st->dirty = s->kept && err;
 	st->whole |= !err;
 	st->vain += err == -EINTR && st->vain < UINT8_MAX;
@@ -275,6 +276,7 @@ static void take_answer(struct view *w, enum nm_bus bus, const struct nlmsghdr *
 		if (mnl_nlmsg_get_payload_len(h) >= sizeof(err))
 			memcpy(&err, mnl_nlmsg_get_payload(h), sizeof(err));
 		w->answer = err < 0 ? err : 0;
+		w->cut = err < 0 && h->nlmsg_type == NLMSG_DONE;
 		w->done = true;
 	} else if (h->nlmsg_type >= NLMSG_MIN_TYPE && !foreign(w, bus, h)) {
 		deliver(w, bus, h, false);
@@ -582,8 +584,12 @@ int nm_events(struct nm_view *v)
 {
 	struct view *w = view_of(v);
 	uint64_t before = w->pub.cost.events, start = nm_clock(CLOCK_MONOTONIC);
-	int err = drain(w);
+	int err;
 
+	v->now = start;
+	if (v->due && v->now >= v->due)
+		v->due = 0;
+	err = drain(w);
 	w->fast = (w->pub.cost.events - before) * REST * 1000000 > start - w->woken;
 	w->woken = start;
 	if (v->news && v->plugin->settle && v->plugin->settle(v) == -ENOMEM)
@@ -596,6 +602,15 @@ int nm_events(struct nm_view *v)
 int nm_rest(const struct nm_view *v)
 {
 	return view_of(v)->fast ? REST : 0;
+}
+
+int nm_timeout(const struct nm_view *v)
+{
+	uint64_t now = v->due ? nm_clock(CLOCK_MONOTONIC) : 0;
+
+	if (!v->due)
+		return -1;
+	return now >= v->due ? 0 : (int)((v->due - now) / 1000000 + 1);
 }
 
 size_t nm_fds(const struct nm_view *v, int *fd, size_t max)
@@ -616,6 +631,8 @@ static int dump_or_do_without(struct view *w, const struct nm_source *s)
 	struct nm_srcstate *st = state_of(w, s);
 	int err = st->error ? st->error : dump_all(w, s, DUMP_TRIES);
 
+	if (err && err == st->cut) /* what came counts */
+		return 0;
 	return err && err == st->error && s->without ? 0 : err;
 }
 
@@ -794,7 +811,7 @@ static int open_sources(void *arg)
 		int err = open_source(w, &p->source[i]);
 
 		if (err && (err != -ENOENT || !p->source[i].without))
-			return err;
+			return err == -ENOENT ? -EPROTONOSUPPORT : err;
 		w->src[i].error = err;
 	}
 	return 0;
@@ -883,6 +900,11 @@ void nm_close(struct nm_view *v)
 int nm_source_error(const struct nm_view *v, size_t i)
 {
 	return view_of(v)->src[i].error;
+}
+
+int nm_source_cut(const struct nm_view *v, size_t i)
+{
+	return view_of(v)->src[i].cut;
 }
 
 void nm_set_tap(struct nm_view *v, nm_tap *tap, void *arg)

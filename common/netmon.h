@@ -62,7 +62,6 @@ enum nm_kind {
 	NM_STRUCTS, /* structs of .table one behind another; .by: the first 16 bits are the length */
 	NM_LABELS,  /* MPLS: an array of numbers */
 	NM_VIA,     /* 16 bits of address family, then an address */
-	NM_EACH,    /* as NM_STRUCT or NM_NEST; the attribute stands once for each of an array */
 	NM_SOCKADDR, /* struct sockaddr_in or sockaddr_in6 */
 	NM_BASE64,   /* as keys are written */
 	/* Zeroed where it is received: never printed, recorded or delivered.  In nests and lists. */
@@ -83,6 +82,7 @@ struct nm_field {
 	enum nm_kind kind;
 	uint16_t off, len; /* struct members; .len of NM_ARRAY_OF */
 	uint16_t by;
+	bool many; /* an attribute that may stand several times: a list in JSON */
 	union {
 		const struct nm_names *names;
 		const struct nm_table *table;
@@ -148,13 +148,15 @@ struct nm_source {
 	const char *family;  /* generic netlink family; NULL: rtnetlink */
 	const char *file;    /* or a text below /proc/thread-self: "net/snmp"; not kept */
 	uint16_t get, add;   /* message types, or generic netlink commands: request, answer */
-	uint16_t del, ntf;   /* deleted; notification with another number than the answer's */
+	uint16_t del;        /* deleted */
+	uint16_t ntf[2];     /* notifications with other numbers than the answer's */
 	uint16_t each_by;    /* see .each */
 	struct nm_join join; /* list 0: every message is an object */
 	uint8_t af;          /* address family asked for */
 	bool any_af;         /* answers come with other families than .af */
 	bool kept;           /* dumped at start, after a loss and as an audit; events do the rest */
 	bool torn;           /* a dump misses entries that did not change, if others do meanwhile */
+	bool partial;        /* a dump may end early with an error: what came before it is true */
 	bool aid;            /* asked for what it tells of the other sources; not printed */
 	bool passive;        /* never dumped: listened to, or asked by nm_ask(); not printed */
 	uint8_t group[3];    /* rtnetlink multicast groups, 0: none */
@@ -188,11 +190,15 @@ struct nm_msg {
 
 /* Getters never read past the attribute; an absent one gives 0, NULL or nothing. */
 uint64_t nm_uint(const struct nlattr *a);
+int64_t nm_sint(const struct nlattr *a);
 const char *nm_str(const struct nlattr *a);                    /* NULL also when unterminated */
 size_t nm_bytes(const struct nlattr *a, void *to, size_t max); /* copied length */
 const struct nlattr *nm_in(const struct nlattr *nest, uint16_t type); /* first of a type */
 /* for (c = nm_child(nest, NULL); c; c = nm_child(nest, c)) */
 const struct nlattr *nm_child(const struct nlattr *nest, const struct nlattr *last);
+
+/* for (a = nm_attr(m, NULL); a; a = nm_attr(m, a)): all of a message, also those that repeat */
+const struct nlattr *nm_attr(const struct nm_msg *m, const struct nlattr *last);
 
 /* The next word of a line of m->text, moving *s behind it; NULL: the line has no more. */
 const char *nm_word(const char **s, size_t *len);
@@ -345,6 +351,7 @@ struct nm_view {
 	uint64_t readings; /* finished so far */
 	bool news;         /* all kept sources were read once: what differs now is news */
 	uint32_t link;     /* ifindex of the link that a source with .each is asked for */
+	uint64_t due;      /* ns, as now: when settle() is wanted though nothing came; 0: not */
 	struct nm_cost cost;
 };
 
@@ -357,14 +364,17 @@ typedef int nm_tap(const struct nm_msg *m, void *arg); /* an error ends the dump
 
 /*
  * netns: NULL or a name.  config: from nm_config_new(), outlives the view; NULL: the plugin's
- * callbacks are not called, a tap sees all.  -ENOENT: no such namespace, or the kernel lacks a
- * source that the plugin cannot do without.  -EPERM, -EACCES: the namespace needs CAP_SYS_ADMIN.
+ * callbacks are not called, a tap sees all.  -ENOENT: no such namespace.  -EPROTONOSUPPORT: the
+ * kernel lacks a source that the plugin cannot do without.  -EPERM, -EACCES: the namespace needs
+ * CAP_SYS_ADMIN.
  */
 int nm_open(struct nm_view **v, const struct nm_plugin *p, const void *config, const char *netns,
 	    unsigned flags);
 void nm_close(struct nm_view *v);
 /* 0, or why the i-th source cannot be had here. */
 int nm_source_error(const struct nm_view *v, size_t i);
+/* 0, or the error with which the last dump of the i-th source, a partial one, ended early. */
+int nm_source_cut(const struct nm_view *v, size_t i);
 /* Reads all kept sources that are not known to be true.  -EINTR: some changed all the time. */
 int nm_sync(struct nm_view *v);
 /* Events, repairs, dumps, then the plugin's values.  r is emptied first. */
@@ -376,6 +386,8 @@ int nm_events(struct nm_view *v);
  * alone, which costs ten times what it takes to deliver it.
  */
 int nm_rest(const struct nm_view *v);
+/* For poll(): ms until nm_events() is wanted though nothing came; -1: not. */
+int nm_timeout(const struct nm_view *v);
 /* Descriptors to poll() for nm_events(); returns how many of max were written. */
 size_t nm_fds(const struct nm_view *v, int *fd, size_t max);
 /* A tapped view: dumps the i-th source.  0 also if the kernel lacks what can be done without. */

@@ -6,6 +6,9 @@
  */
 #ifndef UAPI_H
 #define UAPI_H
+#if __has_include(<linux/dpll.h>) /* 6.7 */
+#include <linux/dpll.h>
+#endif
 #include <linux/ethtool.h>
 #include <linux/ethtool_netlink.h>
 #include <linux/fib_rules.h>
@@ -33,6 +36,7 @@
 #include <sys/socket.h>
 #ifndef NM_HEADERS_ONLY
 #include "have.h"
+#include "uapi/dpll.h"
 #include "uapi/fib_rules.h"
 #include "uapi/if_bridge.h"
 #include "uapi/if_link.h"

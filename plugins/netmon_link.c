@@ -131,7 +131,7 @@ static const struct nm_source sources[] = {
 		       .any_af = true, .kept = true,
 		       .group = {RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR}, .table = &ifaddr},
 	[LINKMODES] = {"linkmodes", .family = ETHTOOL_GENL_NAME, .get = ETHTOOL_MSG_LINKMODES_GET,
-		       .add = ETHTOOL_MSG_LINKMODES_GET_REPLY, .ntf = ETHTOOL_MSG_LINKMODES_NTF,
+		       .add = ETHTOOL_MSG_LINKMODES_GET_REPLY, .ntf = {ETHTOOL_MSG_LINKMODES_NTF},
 		       .kept = true, .mcast = ETHTOOL_MCGRP_MONITOR_NAME, .table = &linkmodes,
 		       .ask = ask_linkmodes, .without = "speed, duplex and utilization"},
 	[COUNTERS] = {"counters", .get = RTM_GETSTATS, .add = RTM_NEWSTATS,

@@ -138,8 +138,8 @@ static const struct nm_source sources[] = {
 		   .af = AF_BRIDGE, .kept = true, .group = {RTNLGRP_LINK},
 		   .table = &nm_port_link_table},
 	/* an event is an RTM_NEWMDB, an answer has the question's own number and no family */
-	[MDB] = {"mdb", .get = RTM_GETMDB, .add = RTM_GETMDB, .del = RTM_DELMDB, .ntf = RTM_NEWMDB,
-		 .af = AF_BRIDGE, .any_af = true, .kept = true, .torn = true,
+	[MDB] = {"mdb", .get = RTM_GETMDB, .add = RTM_GETMDB, .del = RTM_DELMDB,
+		 .ntf = {RTM_NEWMDB}, .af = AF_BRIDGE, .any_af = true, .kept = true, .torn = true,
 		 .group = {RTNLGRP_MDB}, .table = &br_port, .without = "the multicast database"},
 	/* kept: dumped by poll_statistics() and not at every reading */
 	[STATISTICS] = {"statistics", .get = RTM_GETSTATS, .add = RTM_NEWSTATS, .kept = true,
