@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# all, run, check, dashboards, vm-kernel, bench, fuzz, lint, install (DESTDIR, PREFIX), clean.
+# all, run, check, dashboards, vm-kernel, vm-modules, bench, fuzz, lint,
+# install (DESTDIR, PREFIX), clean.
 #
 #   B=dir                   where everything is built (build)
 #   SAN=address,undefined   sanitizers for this build
@@ -112,6 +113,16 @@ dashboards:
 # Another kernel for the tests, unpacked and not installed: tests/vm/run -- COMMAND
 vm-kernel:
 	@tests/vm/kernel build/vm
+	@$(MAKE) -s vm-modules
+
+# Drivers for that kernel: devices that few machines have.
+vm-modules: build/vm-modules/dpllsim.ko
+build/vm-modules/dpllsim.ko: tests/vm/dpllsim/dpllsim.c tests/vm/dpllsim/Kbuild build/vm/initrd
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@cp tests/vm/dpllsim/* $(@D)
+	$(gen) $(MAKE) -s -C build/vm/headers M=$(abspath $(@D)) CONFIG_DEBUG_INFO_BTF_MODULES= \
+		modules >$(@D)/log 2>&1 || \
+		{ cat $(@D)/log >&2; exit 1; }
 
 # Coverage-guided, from the recordings; what it finds is kept in $B/fuzz and printed.
 fuzz:
@@ -151,6 +162,6 @@ clean:
 	$(RM) -r $B
 
 -include $(wildcard $B/*.d $B/*/*.d $B/*/*/*.d)
-.PHONY: all run check tests dashboards vm-kernel fuzz lint print-flags install clean
+.PHONY: all run check tests dashboards vm-kernel vm-modules fuzz lint print-flags install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
