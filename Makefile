@@ -130,12 +130,12 @@ fuzz:
 	@$(MAKE) -s $B/fuzz/replay B=$B CC=clang \
 		SAN=fuzzer-no-link,address,undefined
 	@mkdir -p $B/fuzz/corpus
-	cp tests/golden/*/*.pcap $B/fuzz/corpus
+	for f in tests/golden/*/*.pcap; do cp $$f $B/fuzz/corpus/$$(echo $$f | tr / -); done
 	cd $B/fuzz && ./replay -max_total_time=$(SECONDS) -max_len=65536 -timeout=10 corpus
 SECONDS ?= 60
 $B/fuzz/replay: tests/fuzz/replay.c $(parts) $(common)
 	@mkdir -p $(@D)
-	$(compile) -DNM_LIBFUZZER -fsanitize=fuzzer -o $@ $^ $(pkg_libs)
+	$(compile) -DNM_LIBFUZZER -fsanitize=fuzzer -o $@ $(filter %.c %.o,$^) $(pkg_libs)
 
 lint:
 	@packaging/deps build lint
