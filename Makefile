@@ -24,6 +24,7 @@ pkgs := libmnl libnl-genl-3.0
 # Asked once, and only when something is compiled: `make run` may first have to install it.
 pkg_cflags = $(eval pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(pkgs)))$(pkg_cflags)
 pkg_libs   = $(eval pkg_libs := $(shell $(PKG_CONFIG) --libs $(pkgs)))$(pkg_libs)
+rrd_libs   = $(eval rrd_libs := $(shell $(PKG_CONFIG) --libs librrd))$(rrd_libs) -lm
 
 warnings := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla \
 	    $(if $(WERROR),-Werror)
@@ -42,9 +43,10 @@ common  := $(patsubst %.c,$B/%.o,$(filter-out common/collectd.c,$(wildcard commo
 # plugins/link_*.c are parts of netmon_link.
 parts   := $(patsubst %.c,$B/%.o,$(wildcard plugins/*.c))
 cli     := $(patsubst %.c,$B/%.o,$(wildcard cli/*.c))
-manuals := $(patsubst conf/%.in,$B/%,$(wildcard conf/*.[58].in))
+graph   := $(patsubst %.c,$B/%.o,$(wildcard rrd/*.c))
+manuals := $(patsubst conf/%.in,$B/%,$(wildcard conf/*.[158].in))
 
-all: $(plugins:%=$B/%.so) $B/netmon $(manuals) $B/sanitizer
+all: $(plugins:%=$B/%.so) $B/netmon $B/netmon-graph $(manuals) $B/sanitizer
 
 $B/%.so: $B/plugins/%.o $B/%.collectd.o $(common)
 	$(link) -shared -Wl,-z,defs,--unresolved-symbols=ignore-in-object-files -o $@ $^ $(pkg_libs)
@@ -59,6 +61,8 @@ $B/plugins.h: $(wildcard plugins/netmon_*.c)
 $(cli) $B/tests/fuzz/replay.o $B/fuzz/replay: | $B/plugins.h
 $B/netmon: $(cli) $(parts) $(common)
 	$(link) -o $@ $^ $(pkg_libs)
+$B/netmon-graph: $(graph)
+	$(link) -o $@ $^ $(rrd_libs)
 $B/%.o: %.c | $B/names.h
 	@mkdir -p $(@D)
 	$(compile) -c -o $@ $<
@@ -74,6 +78,9 @@ $B/names.c $B/names.h &: common/names.awk common/names.list common/uapi.h $(wild
 $B/collectd-netmon_%.5: conf/collectd-netmon_%.5.in $B/netmon
 	$(gen) awk -v options='$B/netmon options $* --man' \
 		'/^@OPTIONS@/ { while (options | getline) print; next } { print }' $< > $@
+$B/%.1: conf/%.1.in
+	@mkdir -p $B
+	$(gen) cp $< $@
 # The tests must know what they run: a daemon that loads a sanitized plugin needs the runtime.
 $B/sanitizer: Makefile
 	@mkdir -p $B
@@ -148,9 +155,11 @@ print-flags:
 
 install: all
 	install -d $(DESTDIR)$(PLUGINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(DOCDIR)/examples/dashboards/cgp \
+		$(DESTDIR)$(PREFIX)/share/netmon/graphs $(DESTDIR)$(MANDIR)/man1 \
 		$(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
 	install -m 0644 $(plugins:%=$B/%.so) $(DESTDIR)$(PLUGINDIR)
-	install -m 0755 $B/netmon $(DESTDIR)$(BINDIR)
+	install -m 0755 $B/netmon $B/netmon-graph $(DESTDIR)$(BINDIR)
+	install -m 0644 rrd/graphs/* $(DESTDIR)$(PREFIX)/share/netmon/graphs
 	install -m 0644 conf/*.conf conf/*.yml conf/netmon.types.db $(DESTDIR)$(DOCDIR)/examples
 	install -m 0644 docs/*.md $(DESTDIR)$(DOCDIR)
 	install -m 0644 conf/dashboards/*.json conf/dashboards/*.conf conf/dashboards/*.md \
