@@ -71,9 +71,9 @@ static void take_unit(struct reader *r, const char *key, char *rest)
 
 static void take_mirror(struct reader *r, const char *key, char *rest)
 {
-	if (word(&rest))
-		wrong(r, "%s: nothing is accepted behind it", key);
 	r->d->mirror = true;
+	if (rest[strspn(rest, " \t")])
+		take_text(r, &r->d->sides, key, rest);
 }
 
 /* Those of rrdgraph that say how something looks. */
@@ -241,6 +241,7 @@ static void definition_free(struct definition *d)
 	free(d->kind);
 	free(d->title);
 	free(d->unit);
+	free(d->sides);
 	free(d->input);
 	free(d->line);
 	free(d->state_of);
@@ -268,6 +269,13 @@ static int read_file(struct definition *d, const char *path)
 		r.status = fail(FAILED, "%s: %s", path, strerror(errno));
 	free(s);
 	fclose(f);
+	for (size_t i = 0; d->state_of && i <= d->inputs; i++) {
+		if (i < d->inputs && !strcmp(d->input[i].name, d->state_of))
+			break;
+		if (i == d->inputs)
+			r.status = fail(FAILED, "%s: state %s: there is no file of this name", path,
+					d->state_of);
+	}
 	if (!r.status && (!d->kind || !d->title || !d->inputs || !d->lines))
 		r.status = fail(FAILED, "%s: \"%s\" is missing", path,
 				!d->kind   ? "for" :

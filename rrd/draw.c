@@ -46,11 +46,11 @@ enum { COLOURS = 12 };
 static const struct {
 	const char *part, *light, *dark;
 } surface[] = {
-	{"BACK", "ffffff", "151a22"},   {"CANVAS", "fbfcfe", "181e28"},
-	{"GRID", "d9dee7", "2a3240"},   {"MGRID", "b4bccb", "414c5e"},
-	{"FONT", "2b3242", "d5dbe5"},   {"AXIS", "5a6375", "8b96a8"},
-	{"ARROW", "5a6375", "8b96a8"},  {"FRAME", "ffffff", "151a22"},
-	{"SHADEA", "ffffff", "151a22"}, {"SHADEB", "ffffff", "151a22"},
+	{"BACK", "ffffff", "151a22"},     {"CANVAS", "fbfcfe", "181e28"},
+	{"GRID", "1c2b4418", "ffffff12"}, {"MGRID", "1c2b4438", "ffffff30"},
+	{"FONT", "2b3242", "d5dbe5"},     {"AXIS", "5a6375", "8b96a8"},
+	{"ARROW", "5a6375", "8b96a8"},    {"FRAME", "ffffff", "151a22"},
+	{"SHADEA", "ffffff", "151a22"},   {"SHADEB", "ffffff", "151a22"},
 };
 
 static const char *colour(const char *name, size_t len, bool dark)
@@ -104,7 +104,8 @@ const char *const stat_heads[STATS] = {"last", "average", "least", "peak", "95 %
 static const char *const stat_rpn[STATS] = {"LAST",    "AVERAGE",       "MINIMUM",
 					    "MAXIMUM", "95,PERCENTNAN", "TOTAL"};
 
-enum { MOST = 12, MOST_FIELDS = 12 };
+enum { MOST = 12, MOST_FIELDS = 12, HOUR = 3600 };
+enum { SUM = STATS - 1 };
 enum { LABEL = 1 }; /* a byte that stands in an argument for the next legend's label */
 
 struct maker {
@@ -122,7 +123,7 @@ struct maker {
 	struct words values; /* VDEF and PRINT of the numbers */
 	struct legend *last; /* to which stats belong */
 	struct target {
-		size_t legend, stat; /* STATS: the state */
+		size_t legend, stat;
 		char unit[16];
 	} target[256];
 	size_t targets;
@@ -370,6 +371,9 @@ static int add_stats(struct maker *m, char *s)
 			continue;
 		t.stat = k;
 		snprintf(t.unit, sizeof(t.unit), "%s", unit ? unit : "");
+		len = strlen(t.unit);
+		if (!slash && k == SUM && len > 1 && !strcmp(t.unit + len - 2, "/s"))
+			t.unit[len - 2] = 0; /* packets/s add up to packets */
 		add_target(m, of ? of : variable, stat_rpn[k], &t);
 	}
 	d->legend[d->legends - 1].numbers = true;
@@ -524,11 +528,25 @@ static bool drawn(const char *argument)
 	       strncmp(argument, "VDEF:", 5);
 }
 
-static void set_state(struct drawing *d, double v)
+/* What the file of the state told last, if that is not long ago; a value between two is new. */
+static void find_state(struct maker *m)
 {
-	for (size_t i = 0; i < d->def->states; i++)
-		if (d->def->state[i].value == v)
-			d->state = &d->def->state[i];
+	const struct definition *def = m->d->def;
+	struct file *f = NULL;
+	struct row *rows = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; def->state_of && i < def->inputs; i++)
+		if (!strcmp(def->input[i].name, def->state_of))
+			f = open_input(m, &def->input[i], 0);
+	if (f && f->ds.n)
+		file_rows(f, f->ds.v[0], "AVERAGE", f->last - HOUR, f->last, &rows, &n);
+	while (n && isnan(rows[n - 1].v))
+		n--;
+	for (size_t i = 0; n && f && f->last > m->look->end - HOUR && i < def->states; i++)
+		if (round(rows[n - 1].v) == def->state[i].value)
+			m->d->state = &def->state[i];
+	free(rows);
 }
 
 static void set_number(struct legend *l, const struct target *t, double v)
@@ -566,10 +584,7 @@ static int get_numbers(struct maker *m)
 		if (k >= m->targets)
 			continue;
 		v = strtod(p->value.u_str, NULL);
-		if (m->target[k].stat == STATS)
-			set_state(d, v);
-		else
-			set_number(&d->legend[m->target[k].legend], &m->target[k], v);
+		set_number(&d->legend[m->target[k].legend], &m->target[k], v);
 	}
 	if (info)
 		rrd_info_free(info);
@@ -591,8 +606,7 @@ int drawing_open(struct drawing *d, const struct definition *def, const struct s
 	if (m.series.n > MOST)
 		choose(&m);
 	status = add_lines(&m);
-	if (!status && def->state_of && !is_missing(&m, def->state_of, strlen(def->state_of)))
-		add_target(&m, def->state_of, "LAST", &(struct target){.stat = STATS});
+	find_state(&m);
 	if (!status)
 		status = get_numbers(&m);
 	d->file = need(calloc(m.nopen + 1, sizeof(*d->file)));
@@ -663,8 +677,10 @@ static char *numbers(const struct drawing *d, const struct legend *l)
 			if (strlen(d->legend[k].number[i].unit) > unit)
 				unit = strlen(d->legend[k].number[i].unit);
 		put_number(number, sizeof(number), l->number[i].v, l->number[i].unit, true);
-		fprintf(f, "  %s %s%s%-*s", stat_heads[i], number, unit_gap(l->number[i].unit),
-			(int)unit, l->number[i].unit);
+		fprintf(f, "  %s %s", stat_heads[i], number);
+		/* A word stands at the axis already. */
+		if (!*unit_gap(l->number[i].unit))
+			fprintf(f, "%-*s", (int)unit, l->number[i].unit);
 	}
 	fclose(f);
 	all = escape(need(out));
@@ -766,7 +782,7 @@ static void add_look(const struct drawing *d, struct words *args, const struct l
 		add_word(args, text("--title"));
 		add_word(args, title);
 		add_word(args, text("--vertical-label"));
-		add_word(args, text("%s%s", unit, d->def->mirror ? "    out   |   in" : ""));
+		add_word(args, text("%s    %s", unit, d->def->sides ? d->def->sides : ""));
 	} else {
 		add_word(args, text("--font"));
 		add_word(args, text("AXIS:9:DejaVu Sans")); /* it is seen on telephones, too */

@@ -111,12 +111,13 @@ struct definition {
 	time_t changed;
 	char *kind, *title, *unit;
 	bool mirror; /* what is drawn below the axis is not negative */
+	char *sides; /* what is below and above: "out | in" */
 	struct words options;
 	struct input *input;
 	size_t inputs;
 	struct line *line;
 	size_t lines;
-	char *state_of; /* a variable */
+	char *state_of; /* the name of an input */
 	struct state *state;
 	size_t states;
 };
@@ -183,7 +184,7 @@ struct drawing {
 	struct words arguments; /* of rrdgraph; PRINTs of the numbers come last */
 	struct legend *legend;
 	size_t legends;
-	const struct state *state; /* NULL: not known */
+	const struct state *state; /* at the end; NULL: not known */
 	time_t last;               /* when the youngest of its files was written */
 	char *remark;              /* what is not in the picture, NULL: nothing */
 	bool incomplete;           /* a file could not be read, which was said */

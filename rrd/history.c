@@ -54,7 +54,7 @@ static size_t means(const struct row *row, size_t n, struct sample *to, double *
 
 	*over = MEAN_OVER;
 	for (size_t i = 0; i < n;) {
-		time_t slot = row[i].from / MEAN_OVER, first = row[i].from;
+		time_t slot = row[i].from / MEAN_OVER;
 		struct sample s = {0};
 
 		do {
@@ -63,8 +63,7 @@ static size_t means(const struct row *row, size_t n, struct sample *to, double *
 				s.seconds += (double)(row[i].to - row[i].from);
 			}
 			i++;
-		} while (i < n && row[i].from / MEAN_OVER == slot &&
-			 row[i].to <= first + MEAN_OVER);
+		} while (i < n && row[i].from / MEAN_OVER == slot);
 		if (s.seconds > 0) {
 			s.rate /= s.seconds;
 			to[out++] = s;

@@ -333,8 +333,11 @@ static int parse_last(const char *s, time_t *seconds, char *span, size_t size)
 		if (end != s && !strcmp(end, units[i].suffix) && n * units[i].seconds >= 60 &&
 		    n * units[i].seconds <= 1e10) {
 			*seconds = (time_t)(n * units[i].seconds);
-			snprintf(span, size, "last %g %.*s", n,
-				 (int)strlen(units[i].word) - (n == 1), units[i].word);
+			if (n == 1)
+				snprintf(span, size, "last %.*s", (int)strlen(units[i].word) - 1,
+					 units[i].word);
+			else
+				snprintf(span, size, "last %g %s", n, units[i].word);
 			return OK;
 		}
 	return fail(USAGE,

@@ -54,11 +54,16 @@ int hosts_below(const char *root, struct words *hosts)
 
 int store_open(struct store *s, const char *root, const char *host, const char *cached)
 {
-	char *top = text("%s/%s", root, host);
 	struct words dirs = {0}, files;
-	int err = list(top, &dirs);
+	char *top;
+	int err;
 
 	*s = (struct store){.root = root, .host = host, .cached = cached};
+	rrd_clear_error();
+	if (cached && rrdc_connect(cached))
+		return fail(FAILED, "rrdcached at %s: %s", cached, rrd_get_error());
+	top = text("%s/%s", root, host);
+	err = list(top, &dirs);
 	for (size_t i = 0; i < dirs.n; i++) {
 		char *path = text("%s/%s", top, dirs.v[i]);
 
@@ -108,10 +113,10 @@ size_t store_find(const struct store *s, const char *series)
 static int flush_cached(const struct store *s, const char *path)
 {
 	rrd_clear_error();
-	if (!s->cached || (!rrdc_connect(s->cached) && !rrdc_flush(path)))
+	if (!s->cached || !rrdc_flush(path))
 		return OK;
-	return fail(FAILED, "rrdcached at %s: %s", s->cached,
-		    rrd_test_error() ? rrd_get_error() : "does not flush");
+	return fail(FAILED, "rrdcached at %s: %s: %s", s->cached, path,
+		    rrd_test_error() ? rrd_get_error() : "is not written");
 }
 
 static bool ends(const char *s, size_t size)
