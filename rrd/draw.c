@@ -72,9 +72,29 @@ void put_colours(FILE *f, bool dark)
 
 /* ---- labels of an axis --------------------------------------------------------------------- */
 
-static bool mirrored;
+static struct {
+	bool mirrored; /* without a minus */
+	bool decimals; /* 0.2, not 200 m */
+} axis;
 
 void pango_layout_set_text(void *layout, const char *s, int len);
+
+/* A label of an axis as librrd writes it: "-200 m", and as it is meant; else the text itself. */
+static const char *axis_label(const char *s, char *buf, size_t size)
+{
+	char *end;
+	double v = strtod(s, &end);
+
+	if (end == s || (*end == ' ' && end[1] && end[2]) || (*end && *end != ' '))
+		return s;
+	if (axis.mirrored && strchr(s, '-'))
+		s = strchr(s, '-') + 1;
+	if (!axis.decimals || *end != ' ' || (end[1] != 'm' && end[1] != 'u'))
+		return s;
+	v *= end[1] == 'm' ? 1e-3 : 1e-6;
+	snprintf(buf, size, "%.3g", axis.mirrored ? fabs(v) : v);
+	return buf;
+}
 
 /*
  * Stands before pango's own: librrd has no way to label what was drawn below the axis with
@@ -84,17 +104,11 @@ __attribute__((visibility("default"))) void pango_layout_set_text(void *layout, 
 								  int len)
 {
 	static void (*pango)(void *, const char *, int);
-	char *end;
+	char buf[32];
 
 	if (!pango)
 		*(void **)&pango = need(dlsym(RTLD_NEXT, "pango_layout_set_text"));
-	if (mirrored && len < 0) {
-		const char *p = s + strspn(s, " ");
-
-		if (*p == '-' && strtod(p, &end) <= 0 && end != p && strlen(end) <= 2)
-			s = p + 1;
-	}
-	pango(layout, s, len);
+	pango(layout, len < 0 ? axis_label(s, buf, sizeof(buf)) : s, len);
 }
 
 /* ---- a line of a definition ---------------------------------------------------------------- */
@@ -496,9 +510,9 @@ static rrd_info_t *run(const struct drawing *d, struct words *args)
 
 	add_word(args, NULL);
 	rrd_clear_error();
-	mirrored = d->def->mirror;
+	axis.mirrored = d->def->mirror;
+	axis.decimals = !d->def->unit || strcmp(d->def->unit, "s") != 0;
 	info = rrd_graph_v((int)args->n - 1, args->v);
-	mirrored = false;
 	if (info && !rrd_test_error())
 		return info;
 	fail(FAILED, "%s for \"%s\": %s", d->def->file, d->object, rrd_get_error());
