@@ -7,7 +7,6 @@
 
 #include "graph.h"
 
-#define PLUGIN    "netmon_link"
 #define MEAN_OVER 300 /* s: the 95th percentile is that of means over so long, as it is billed */
 
 /* ---- one direction -------------------------------------------------------------------------- */
@@ -139,10 +138,29 @@ struct period {
 	double flaps;        /* NaN: not known */
 };
 
+/* netmon_link under its own name, and under that of collectd's plugin (PluginName, or itself). */
+static const char *const plugins[] = {"netmon_link-", "interface-"};
+
+/* What the series of an interface begin with, NULL: there is no traffic of it. */
+static const char *plugin_of(const struct store *s, const char *object)
+{
+	const char *found = NULL;
+
+	for (size_t i = 0; !found && i < NM_COUNT(plugins); i++) {
+		char *series = text("%s%s/if_octets", plugins[i], object);
+		size_t at = store_find(s, series);
+
+		if (at < s->series.n && !strcmp(s->series.v[at], series))
+			found = plugins[i];
+		free(series);
+	}
+	return found;
+}
+
 static int load(const struct store *s, const char *object, const char *name, const char *const ds[],
 		const char *cf, time_t from, time_t to, struct rows *rows[], size_t n)
 {
-	char *series = text(PLUGIN "-%s/%s", object, name);
+	char *series = text("%s%s/%s", plugin_of(s, object), object, name);
 	size_t at = store_find(s, series);
 	struct file f;
 	int status = OK;
@@ -462,14 +480,12 @@ static int no_such_link(const struct store *s, const char *object)
 
 int history(const struct store *s, const char *object, time_t from, time_t to, enum form form)
 {
-	char *series = text(PLUGIN "-%s/if_octets", object), name[64];
-	size_t at = store_find(s, series);
-	bool there = at < s->series.n && !strcmp(s->series.v[at], series);
 	struct link l = {0};
 	struct period all, p;
-	int status = there ? load_link(&l, s, object, from, to) : no_such_link(s, object);
+	char name[64];
+	int status = plugin_of(s, object) ? load_link(&l, s, object, from, to) :
+					    no_such_link(s, object);
 
-	free(series);
 	if (!status) {
 		all = measure(&l, from, to);
 		if (form == FORM_TEXT)
@@ -518,6 +534,7 @@ static void add_up(struct period *sum, const struct period *p)
 		struct way *to = &sum->way[i];
 		const struct way *w = &p->way[i];
 
+		to->peak = to->p95 = NAN; /* of a sum they are not the sums */
 		to->bytes += w->bytes;
 		if (w->seconds > to->seconds)
 			to->seconds = w->seconds;
@@ -544,17 +561,32 @@ static void print_one(const char *name, int widest, const struct period *p, enum
 
 static int links_of(const struct store *s, struct words *names)
 {
-	static const char pre[] = PLUGIN "-", post[] = "/if_octets";
+	static const char post[] = "/if_octets";
 
-	for (size_t i = store_find(s, pre); i < s->series.n; i++) {
-		const char *name = s->series.v[i] + sizeof(pre) - 1, *slash = strchr(name, '/');
+	for (size_t k = 0; k < NM_COUNT(plugins); k++)
+		for (size_t i = store_find(s, plugins[k]); i < s->series.n; i++) {
+			const char *name = s->series.v[i] + strlen(plugins[k]),
+				   *slash = strchr(name, '/');
+			char *object;
 
-		if (strncmp(s->series.v[i], pre, sizeof(pre) - 1) != 0)
-			break;
-		if (!strcmp(slash, post))
-			add_word(names, text("%.*s", (int)(slash - name), name));
-	}
+			if (strncmp(s->series.v[i], plugins[k], strlen(plugins[k])) != 0)
+				break;
+			object = text("%.*s", (int)(slash - name), name);
+			if (!strcmp(slash, post) && plugin_of(s, object) == plugins[k])
+				add_word(names, object);
+			else
+				free(object);
+		}
+	sort_words(names);
 	return names->n ? OK : fail(FAILED, "%s/%s has no traffic of interfaces", s->root, s->host);
+}
+
+/* Of an interface or instance, in whatever network namespace. */
+static bool is_named(const char *instance, const char *name)
+{
+	size_t n = strlen(name);
+
+	return !strncmp(instance, name, n) && (!instance[n] || instance[n] == '@');
 }
 
 int summary(const struct store *s, time_t from, time_t to, enum form form)
@@ -567,7 +599,8 @@ int summary(const struct store *s, time_t from, time_t to, enum form form)
 			     NAN,
 			     NAN};
 	struct period p, total = sum;
-	bool has_total = false, first = true;
+	size_t totals = 0; /* one of each network namespace */
+	bool first = true;
 	int status = links_of(s, &names), widest = 9;
 
 	for (size_t i = 0; i < names.n; i++)
@@ -587,29 +620,31 @@ int summary(const struct store *s, time_t from, time_t to, enum form form)
 			status = FAILED;
 		p = measure(&l, from, to);
 		free_link(&l);
-		if (!strcmp(name, "total")) {
-			has_total = true;
-			total = p;
+		if (is_named(name, "total")) {
+			if (totals++)
+				add_up(&total, &p);
+			else
+				total = p;
 			continue;
 		}
 		print_one(name, widest, &p, form, first);
 		first = false;
-		if (strcmp(name, "lo") && strncmp(name, "lo@", 3))
+		if (!is_named(name, "lo"))
 			add_up(&sum, &p);
 	}
-	if (!has_total)
+	if (!totals)
 		total = sum;
 	if (names.n && form == FORM_JSON) {
-		printf("\n], \"total\": {\"of\": \"%s\", ", has_total ? "plugin" : "all but lo");
+		printf("\n], \"total\": {\"of\": \"%s\", ", totals ? "plugin" : "all but lo");
 		json_period(&total);
 		puts("}}");
 	} else if (names.n) {
 		print_one("total", widest, &total, form, false);
 		if (form == FORM_TEXT)
 			printf("\ntotal: %s\n",
-			       has_total ? "as netmon_link counts it, a packet once" :
-					   "the sum of all but lo; with ReportTotal netmon_link "
-					   "counts a packet once");
+			       totals ? "as netmon_link counts it, a packet once" :
+					"the sum of all but lo; with ReportTotal netmon_link "
+					"counts a packet once");
 	}
 	words_free(&names);
 	return status;

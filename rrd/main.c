@@ -601,12 +601,15 @@ static int dispatch(void)
 {
 	static const char *const without[] = {"history", "summary"};
 	char span[80];
-	int status = parse_span(&arg.look, span, sizeof(span));
+	int status = arg.command ? parse_span(&arg.look, span, sizeof(span)) : help(stderr);
 	bool numbers = false;
+
+	if (status)
+		return status;
 
 	for (size_t i = 0; i < NM_COUNT(without); i++)
 		numbers |= !strcmp(arg.command, without[i]);
-	if (!status && !numbers)
+	if (!numbers)
 		status = read_definitions();
 	if (status)
 		return status;
@@ -634,7 +637,7 @@ int main(int argc, char **argv)
 		return help(stderr);
 	/* librrd would ask rrdcached for files by names that are not theirs. */
 	unsetenv("RRDCACHED_ADDRESS");
-	arg.command = need(argv[optind++]);
+	arg.command = argv[optind++];
 	arg.object = optind < argc ? argv[optind++] : NULL;
 	if (optind < argc ||
 	    (arg.object && (!strcmp(arg.command, "list") || !strcmp(arg.command, "all") ||

@@ -241,6 +241,9 @@ def test_summary_and_its_forms(t):
     same(head, ["interface"] + ["rx", "tx"] * 4 + ["up", "flaps", "known"], "columns")
     assert lines[2].split()[0] == "eth0" and lines[2].split()[-4:-2] == ["-", "-"], lines[2]
 
+    # collectd's own plugin, or ours under its name
+    (store / HOST / "netmon_link-eth0").rename(store / HOST / "interface-eth0")
+    same(numbers(t, store, "summary", *a.span), told, "of interface-eth0")
     Day(store, "total", scale=7)  # with ReportTotal the plugin has counted each packet once
     told = numbers(t, store, "summary", *a.span)
     same(told["total"]["of"], "plugin", "total")
@@ -328,6 +331,60 @@ def test_form_size_and_theme(t):
     same(graph(t, "link", "eth0", *day.span, "-o", "-", "--format", "svg", store=store).stdout[:5],
          SVG, "SVG to stdout")
     same(sorted(p.name for p in t.dir.glob("x.*")), ["x.png"], "what is left behind")
+
+
+def instance_of(definition, path):
+    """A series that a path of a definition speaks of."""
+    name = "x" if definition["kind"] != "self" else ""
+    return path.replace("*", name).replace("@", "").replace("%", "p1")
+
+
+def definition(path):
+    lines = [line.split(None, 1) for line in path.read_text().splitlines()
+             if line and not line.startswith("#")]
+    files = {rest.split()[0]: rest.split()[1] for word, rest in (w for w in lines if len(w) == 2)
+             if word in ("file", "maybe", "each")}
+    defs = re.findall(r"^DEF:[^=]+=(\w+):(\w+):", path.read_text(), re.M)
+    return {"id": re.sub(r"^\d+-|\.graph$", "", path.name), "files": files, "defs": defs,
+            "kind": next(w[1] for w in lines if w[0] == "for")}
+
+
+@time_limit(150)
+def test_every_definition_draws(t):
+    """Also of what this machine has not: WireGuard, clocks."""
+    store = t.directory("rrd")
+    end = int(time.time()) // 10 * 10
+    all = [definition(path) for path in sorted((ROOT / "rrd/graphs").glob("*.graph"))]
+    sources = {}
+    for d in all:
+        assert set(d["files"]) == {name for name, _ in d["defs"]}, f"{d['id']}: files not used"
+        for name, ds in d["defs"]:
+            sources.setdefault(instance_of(d, d["files"][name]), set()).add(ds)
+    for series, ds in sources.items():
+        rrd(store / HOST / f"{series}.rrd", [f"DS:{name}:GAUGE:20:U:U" for name in sorted(ds)],
+            [(at, [at % 7 * 0.5] * len(ds)) for at in range(end - 600, end, STEP)])
+    listed = graph(t, "list", store=store).stdout.decode()
+    for d in all:
+        object = ["x"] if f"{d['kind']} x:" in listed else []
+        svg = graph(t, d["kind"], *object, "--graph", d["id"], "--last", "10m", "--format", "svg",
+                    "-o", "-", store=store).stdout
+        assert svg.startswith(SVG) and len(svg) > 10000, d["id"]
+
+
+@plain_build_only
+def test_installed_it_finds_its_definitions(t):
+    store, root = t.directory("rrd"), t.directory("root")
+    Day(store)
+    command("make", "-C", ROOT, "--no-print-directory", f"B={t.build.dir}", "install",
+            f"DESTDIR={root}", "PREFIX=/usr",
+            env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")})
+    listed = command(root / "usr/bin/netmon-graph", "--rrd", store, "list")
+    same(listed, "link eth0: traffic\n", "what it can draw")
+    assert (root / "usr/share/man/man1/netmon-graph.1").exists()
+    manual = (ROOT / "conf/netmon-graph.1.in").read_text().replace("\\", "")
+    told = graph(t, "--help").stdout.decode()
+    for option in re.findall(r"--[a-z]+", told):
+        assert option in manual, f"{option} is not in the manual"
 
 
 # ---- of the daemon --------------------------------------------------------------------------------

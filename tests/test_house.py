@@ -28,7 +28,7 @@ def name(path):
 def test_plugins_and_commands_know_one_interface(t):
     own = {path.name for path in sources("common")} | {"names.h", "have.h"}
     wrong = [f"{name(path)} includes {header}"
-             for path in sources("plugins", "cli", "tests") for header in includes(path)
+             for path in sources("plugins", "cli", "rrd", "tests") for header in includes(path)
              if header.rpartition("/")[2] in own and not header.startswith("linux/")
              and header not in (OURS if path.parent.name == "plugins" else {"netmon.h"})
              and not (path.parent / header).exists()]
@@ -39,7 +39,7 @@ def test_plugins_and_commands_know_one_interface(t):
 def test_foreign_headers_stay_in_one_file(t):
     """collectd's in common/collectd.c, libnl's in common/genl.c; the tests' sink is collectd's."""
     wrong = []
-    for path in sources("common", "plugins", "cli"):
+    for path in sources("common", "plugins", "cli", "rrd"):
         for header in includes(path):
             if re.search(r"collectd|^plugin\.h|^utils/", header) \
                and name(path) != "common/collectd.c":
