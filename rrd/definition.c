@@ -162,7 +162,9 @@ static void take_state(struct reader *r, const char *key, char *rest)
 
 	if (!of || d->state_of)
 		return wrong(r, "%s: one variable is needed", key);
-	d->state_of = need(strdup(of));
+	end = of + strcspn(of, ":");
+	d->state_of = text("%.*s", (int)(end - of), of);
+	d->state_ds = text("%s", *end ? end + 1 : "value");
 	while ((w = word(&rest))) {
 		struct state s = {.value = strtod(w, &end)};
 		char *colour = *end == ':' ? end + 1 : NULL;
@@ -245,6 +247,7 @@ static void definition_free(struct definition *d)
 	free(d->input);
 	free(d->line);
 	free(d->state_of);
+	free(d->state_ds);
 	free(d->state);
 	*d = (struct definition){0};
 }
@@ -509,18 +512,15 @@ void objects(const struct definitions *all, const struct store *s, const char *k
 							 text("%.*s", (int)object.n, object.s));
 				}
 		}
-	sort_words(names);
-	/* Each once, and only where a whole graph can be drawn. */
+	unique_words(names);
+	/* Only where a whole graph can be drawn. */
 	size_t kept = 0;
 	for (size_t i = 0; i < names->n; i++) {
-		bool good = kept == 0 || strcmp(names->v[kept - 1], names->v[i]) != 0;
+		bool good = false;
 
-		for (size_t k = 0; good; k++) {
-			good = k < all->n;
-			if (good && !strcmp(all->v[k].kind, kind) &&
-			    definition_applies(&all->v[k], s, names->v[i]))
-				break;
-		}
+		for (size_t k = 0; !good && k < all->n; k++)
+			good = !strcmp(all->v[k].kind, kind) &&
+			       definition_applies(&all->v[k], s, names->v[i]);
 		if (good)
 			names->v[kept++] = names->v[i];
 		else

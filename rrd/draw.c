@@ -212,23 +212,27 @@ static struct file *open_input(struct maker *m, const struct input *in, size_t i
 	return &o->file;
 }
 
+static const struct input *input_named(const struct definition *def, const char *name, size_t len)
+{
+	for (size_t i = 0; i < def->inputs; i++)
+		if (strlen(def->input[i].name) == len && !memcmp(def->input[i].name, name, len))
+			return &def->input[i];
+	return NULL;
+}
+
 /* DEF:in=o:rx:AVERAGE, with the file in place of its name. */
 static int add_def(struct maker *m, char *s, size_t i)
 {
-	char *eq = strchr(s, '='), *name = eq ? eq + 1 : s, *ds, *rest;
-	const struct definition *def = m->d->def;
-	const struct input *in = NULL;
+	char *eq = strchr(s, '='), *name = eq ? eq + 1 : s, *names, *rest;
+	const struct input *in = input_named(m->d->def, name, strcspn(name, ":"));
+	const char *ds;
 	struct file *f;
-	size_t len = strcspn(name, ":");
 
-	for (size_t k = 0; k < def->inputs; k++)
-		if (strlen(def->input[k].name) == len && !memcmp(def->input[k].name, name, len))
-			in = &def->input[k];
-	if (!eq || !in || !name[len])
+	if (!eq || !in)
 		return bad_line(m, "no file of this definition in", s);
-	ds = name + len + 1;
-	len = strcspn(ds, ":");
-	if (!ds[len])
+	names = strchr(name, ':');
+	rest = names ? strchr(++names, ':') : NULL;
+	if (!rest)
 		return bad_line(m, "no consolidation function in", s);
 	f = open_input(m, in, i);
 	if (!f) {
@@ -237,11 +241,11 @@ static int add_def(struct maker *m, char *s, size_t i)
 		add_word(&m->missing, text("%.*s", (int)(eq - s - 4), s + 4));
 		return OK;
 	}
-	ds[len] = 0;
-	rest = ds + len + 1;
-	if (!file_has(f, ds))
-		return bad_line(m, "the RRD file has no data source", ds);
-	add_word(&m->d->arguments, text("%.*s=%s:%s:%s", (int)(eq - s), s, f->path, ds, rest));
+	*rest = 0;
+	ds = file_ds(f, names);
+	if (!ds)
+		return bad_line(m, "the RRD file has no data source", names);
+	add_word(&m->d->arguments, text("%.*s=%s:%s:%s", (int)(eq - s), s, f->path, ds, rest + 1));
 	return OK;
 }
 
@@ -553,8 +557,9 @@ static void find_state(struct maker *m)
 	for (size_t i = 0; def->state_of && i < def->inputs; i++)
 		if (!strcmp(def->input[i].name, def->state_of))
 			f = open_input(m, &def->input[i], 0);
-	if (f && f->ds.n)
-		file_rows(f, f->ds.v[0], "AVERAGE", f->last - HOUR, f->last, &rows, &n);
+	if (f && file_ds(f, def->state_ds))
+		file_rows(f, file_ds(f, def->state_ds), "AVERAGE", f->last - HOUR, f->last, &rows,
+			  &n);
 	while (n && isnan(rows[n - 1].v))
 		n--;
 	for (size_t i = 0; n && f && f->last > m->look->end - HOUR && i < def->states; i++)

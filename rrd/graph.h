@@ -36,6 +36,7 @@ struct words {
 };
 void add_word(struct words *w, char *word); /* which words_free() will free */
 void sort_words(struct words *w);
+void unique_words(struct words *w); /* sorted, each once */
 void words_free(struct words *w);
 
 /* Valid UTF-8 without control characters, whatever the bytes were.  The caller frees. */
@@ -74,8 +75,8 @@ void store_close(struct store *s);
 size_t store_find(const struct store *s, const char *series);
 int file_open(struct file *f, const struct store *s, const char *series);
 void file_close(struct file *f);
-/* Whether there is this data source in it. */
-bool file_has(const struct file *f, const char *ds);
+/* The first of the data sources "rx|rx_bytes" that is in it, NULL: none. */
+const char *file_ds(const struct file *f, const char *names);
 
 /*
  * Rows of one data source, oldest first, each from the finest archive that has its time: the
@@ -118,6 +119,7 @@ struct definition {
 	struct line *line;
 	size_t lines;
 	char *state_of; /* the name of an input */
+	char *state_ds; /* its data sources, as in DEF */
 	struct state *state;
 	size_t states;
 };

@@ -138,41 +138,61 @@ struct period {
 	double flaps;        /* NaN: not known */
 };
 
-/* netmon_link under its own name, and under that of collectd's plugin (PluginName, or itself). */
-static const char *const plugins[] = {"netmon_link-", "interface-"};
+/* Where the octets of an interface can be: by type, and with Layout wide all in one file. */
+static const char *const places[][2] = {
+	{"netmon_link-", "/if_octets"},
+	{"netmon_link-", "/netmon_link"},
+	/* collectd's own plugin, or ours under its name (PluginName) */
+	{"interface-", "/if_octets"},
+	{"interface-", "/netmon_link"},
+};
+
+static bool has_series(const struct store *s, const char *series)
+{
+	size_t at = store_find(s, series);
+
+	return at < s->series.n && !strcmp(s->series.v[at], series);
+}
 
 /* What the series of an interface begin with, NULL: there is no traffic of it. */
 static const char *plugin_of(const struct store *s, const char *object)
 {
 	const char *found = NULL;
 
-	for (size_t i = 0; !found && i < NM_COUNT(plugins); i++) {
-		char *series = text("%s%s/if_octets", plugins[i], object);
-		size_t at = store_find(s, series);
+	for (size_t i = 0; !found && i < NM_COUNT(places); i++) {
+		char *series = text("%s%s%s", places[i][0], object, places[i][1]);
 
-		if (at < s->series.n && !strcmp(s->series.v[at], series))
-			found = plugins[i];
+		if (has_series(s, series))
+			found = places[i][0];
 		free(series);
 	}
 	return found;
 }
 
-static int load(const struct store *s, const char *object, const char *name, const char *const ds[],
-		const char *cf, time_t from, time_t to, struct rows *rows[], size_t n)
+/* The rows of data sources of the first of two files that there is. */
+static int load(const struct store *s, const char *object, const char *const name[2],
+		const char *const ds[], const char *cf, time_t from, time_t to, struct rows *rows[],
+		size_t n)
 {
-	char *series = text("%s%s/%s", plugin_of(s, object), object, name);
-	size_t at = store_find(s, series);
+	const char *plugin = plugin_of(s, object);
+	char *series = text("%s%s/%s", plugin, object, name[0]);
 	struct file f;
 	int status = OK;
 
-	if (at < s->series.n && !strcmp(s->series.v[at], series)) {
+	if (!has_series(s, series)) {
+		free(series);
+		series = text("%s%s/%s", plugin, object, name[1]);
+	}
+	if (has_series(s, series)) {
 		status = file_open(&f, s, series);
-		if (!status) {
-			for (size_t i = 0; !status && i < n; i++)
-				status = file_rows(&f, ds[i], cf, from, to, &rows[i]->v,
+		for (size_t i = 0; !status && i < n; i++) {
+			const char *which = file_ds(&f, ds[i]);
+
+			if (which)
+				status = file_rows(&f, which, cf, from, to, &rows[i]->v,
 						   &rows[i]->n);
-			file_close(&f);
 		}
+		file_close(&f);
 	}
 	free(series);
 	return status;
@@ -181,21 +201,33 @@ static int load(const struct store *s, const char *object, const char *name, con
 static int load_link(struct link *l, const struct store *s, const char *object, time_t from,
 		     time_t to)
 {
-	static const char *const ways[] = {"rx", "tx"}, *const value[] = {"value"};
-	int status = load(s, object, "if_octets", ways, "AVERAGE", from, to,
-			  (struct rows *[]){&l->mean[0], &l->mean[1]}, 2);
+	static const char *const octets[] = {"if_octets", "netmon_link"},
+				 *const ways[] = {"rx|rx_bytes", "tx|tx_bytes"},
+				 *const state[] = {"gauge-link_state", "netmon_link"},
+				 *const states[] = {"value|link_state"},
+				 *const down[] = {"transitions-carrier_down", "netmon_link_slow"},
+				 *const downs[] = {"value|carrier_down"};
+	const struct {
+		const char *const *name, *const *ds, *cf;
+		struct rows *rows[2];
+		size_t n;
+	} all[] = {
+		{octets, ways, "AVERAGE", {&l->mean[0], &l->mean[1]}, 2},
+		{octets, ways, "MAX", {&l->most[0], &l->most[1]}, 2},
+		{state, states, "AVERAGE", {&l->state}, 1},
+		{state, states, "MIN", {&l->state_least}, 1},
+		{state, states, "MAX", {&l->state_most}, 1},
+		{down, downs, "AVERAGE", {&l->downs}, 1},
+	};
+	int status = OK;
 
-	status |= load(s, object, "if_octets", ways, "MAX", from, to,
-		       (struct rows *[]){&l->most[0], &l->most[1]}, 2);
-	status |= load(s, object, "gauge-link_state", value, "AVERAGE", from, to,
-		       (struct rows *[]){&l->state}, 1);
-	status |= load(s, object, "gauge-link_state", value, "MIN", from, to,
-		       (struct rows *[]){&l->state_least}, 1);
-	status |= load(s, object, "gauge-link_state", value, "MAX", from, to,
-		       (struct rows *[]){&l->state_most}, 1);
-	status |= load(s, object, "transitions-carrier_down", value, "AVERAGE", from, to,
-		       (struct rows *[]){&l->downs}, 1);
-	return status ? FAILED : OK;
+	for (size_t i = 0; i < NM_COUNT(all); i++) {
+		struct rows *rows[] = {all[i].rows[0], all[i].rows[1]};
+
+		if (load(s, object, all[i].name, all[i].ds, all[i].cf, from, to, rows, all[i].n))
+			status = FAILED;
+	}
+	return status;
 }
 
 static void free_link(struct link *l)
@@ -561,23 +593,17 @@ static void print_one(const char *name, int widest, const struct period *p, enum
 
 static int links_of(const struct store *s, struct words *names)
 {
-	static const char post[] = "/if_octets";
-
-	for (size_t k = 0; k < NM_COUNT(plugins); k++)
-		for (size_t i = store_find(s, plugins[k]); i < s->series.n; i++) {
-			const char *name = s->series.v[i] + strlen(plugins[k]),
+	for (size_t k = 0; k < NM_COUNT(places); k++)
+		for (size_t i = store_find(s, places[k][0]); i < s->series.n; i++) {
+			const char *name = s->series.v[i] + strlen(places[k][0]),
 				   *slash = strchr(name, '/');
-			char *object;
 
-			if (strncmp(s->series.v[i], plugins[k], strlen(plugins[k])) != 0)
+			if (strncmp(s->series.v[i], places[k][0], strlen(places[k][0])) != 0)
 				break;
-			object = text("%.*s", (int)(slash - name), name);
-			if (!strcmp(slash, post) && plugin_of(s, object) == plugins[k])
-				add_word(names, object);
-			else
-				free(object);
+			if (!strcmp(slash, places[k][1]))
+				add_word(names, text("%.*s", (int)(slash - name), name));
 		}
-	sort_words(names);
+	unique_words(names);
 	return names->n ? OK : fail(FAILED, "%s/%s has no traffic of interfaces", s->root, s->host);
 }
 

@@ -66,6 +66,19 @@ void sort_words(struct words *w)
 		qsort(w->v, w->n, sizeof(*w->v), by_name);
 }
 
+void unique_words(struct words *w)
+{
+	size_t kept = 0;
+
+	sort_words(w);
+	for (size_t i = 0; i < w->n; i++)
+		if (kept && !strcmp(w->v[kept - 1], w->v[i]))
+			free(w->v[i]);
+		else
+			w->v[kept++] = w->v[i];
+	w->n = kept;
+}
+
 void words_free(struct words *w)
 {
 	for (size_t i = 0; i < w->n; i++)

@@ -238,12 +238,15 @@ void file_close(struct file *f)
 	*f = (struct file){.fd = -1};
 }
 
-bool file_has(const struct file *f, const char *ds)
+const char *file_ds(const struct file *f, const char *names)
 {
-	for (size_t i = 0; i < f->ds.n; i++)
-		if (!strcmp(f->ds.v[i], ds))
-			return true;
-	return false;
+	for (size_t len; *names; names += len + (names[len] != 0)) {
+		len = strcspn(names, "|");
+		for (size_t i = 0; i < f->ds.n; i++)
+			if (strlen(f->ds.v[i]) == len && !memcmp(f->ds.v[i], names, len))
+				return f->ds.v[i];
+	}
+	return NULL;
 }
 
 /* ---- rows ---------------------------------------------------------------------------------- */
