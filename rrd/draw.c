@@ -79,13 +79,16 @@ static struct {
 
 void pango_layout_set_text(void *layout, const char *s, int len);
 
-/* A label of an axis as librrd writes it: "-200 m", and as it is meant; else the text itself. */
+/*
+ * A label of an axis as librrd writes it, "-200 m", as it is meant; other text as it is.  A legend
+ * that looks like a number ends with a blank.
+ */
 static const char *axis_label(const char *s, char *buf, size_t size)
 {
 	char *end;
 	double v = strtod(s, &end);
 
-	if (end == s || (*end == ' ' && end[1] && end[2]) || (*end && *end != ' '))
+	if (end == s || (*end && *end != ' ') || (*end && (strlen(end) != 2 || end[1] == ' ')))
 		return s;
 	if (axis.mirrored && strchr(s, '-'))
 		s = strchr(s, '-') + 1;
@@ -118,7 +121,7 @@ const char *const stat_heads[STATS] = {"last", "average", "least", "peak", "95 %
 static const char *const stat_rpn[STATS] = {"LAST",    "AVERAGE",       "MINIMUM",
 					    "MAXIMUM", "95,PERCENTNAN", "TOTAL"};
 
-enum { MOST = 12, MOST_FIELDS = 12, HOUR = 3600 };
+enum { MOST = 12, MOST_FIELDS = 12, HOUR = 3600, YEAR = 31622400 };
 enum { SUM = STATS - 1 };
 enum { LABEL = 1 }; /* a byte that stands in an argument for the next legend's label */
 
@@ -135,7 +138,6 @@ struct maker {
 	} open[64];
 	size_t nopen;
 	struct words values; /* VDEF and PRINT of the numbers */
-	struct legend *last; /* to which stats belong */
 	struct target {
 		size_t legend, stat;
 		char unit[16];
@@ -808,6 +810,11 @@ static void add_look(const struct drawing *d, struct words *args, const struct l
 		add_word(args, text("--font"));
 		add_word(args, text("LEGEND:1")); /* room is left for one line of it */
 		add_word(args, text("--no-legend"));
+		/* A year stands at each month otherwise, and the last is cut. */
+		if (look->end - look->start > YEAR * 3 / 4 && look->end - look->start < YEAR * 2) {
+			add_word(args, text("--x-grid"));
+			add_word(args, text("MONTH:1:MONTH:1:MONTH:1:2592000:%%b"));
+		}
 		add_word(args, text("--full-size-mode"));
 	}
 	for (size_t i = 0; i < d->def->options.n; i++)
