@@ -811,7 +811,8 @@ static void add_look(const struct drawing *d, struct words *args, const struct l
 		add_word(args, text("LEGEND:1")); /* room is left for one line of it */
 		add_word(args, text("--no-legend"));
 		/* A year stands at each month otherwise, and the last is cut. */
-		if (look->end - look->start > YEAR * 3 / 4 && look->end - look->start < YEAR * 2) {
+		if (look->end - look->start > (time_t)YEAR / 4 * 3 &&
+		    (look->end - look->start) / 2 < YEAR) {
 			add_word(args, text("--x-grid"));
 			add_word(args, text("MONTH:1:MONTH:1:MONTH:1:2592000:%%b"));
 		}

@@ -614,12 +614,11 @@ static int dispatch(void)
 {
 	static const char *const without[] = {"history", "summary"};
 	char span[80];
-	int status = arg.command ? parse_span(&arg.look, span, sizeof(span)) : help(stderr);
+	int status = parse_span(&arg.look, span, sizeof(span));
 	bool numbers = false;
 
-	if (status)
+	if (status || !arg.command)
 		return status;
-
 	for (size_t i = 0; i < NM_COUNT(without); i++)
 		numbers |= !strcmp(arg.command, without[i]);
 	if (!numbers)

@@ -223,6 +223,24 @@ def test_a_long_span_uses_every_archive(t):
           "p95_of_means_over": None}, "of the future")
 
 
+def test_periods_are_those_of_the_wall_clock(t):
+    """Also in the night in which an hour comes twice, and in that in which one is missing."""
+    store = t.directory("rrd")
+    Day(store)
+    zone = "CET-1CEST,M3.5.0,M10.5.0/3"
+    for changes, day in ((1_792_890_000, 25), (1_774_746_000, 23)):  # at 01:00 UTC, 2026
+        for days, lengths in ((1, {3600}), (10, {86400, day * 3600})):
+            start = changes + 10 * 3600 - days * 43200  # not midnight: the ends are cut
+            told = json.loads(graph(t, "history", "eth0", "--json", "--start", start, "--end",
+                                    start + days * 86400, store=store, TZ=zone).stdout)
+            periods = told["periods"]
+            same(periods[0]["from"], start, "the first")
+            same(periods[-1]["to"], start + days * 86400, "the last")
+            for a, b in zip(periods, periods[1:]):
+                same(a["to"], b["from"], "no time between two")
+            same({p["to"] - p["from"] for p in periods[1:-1]}, lengths, f"lengths of {days} days")
+
+
 def test_summary_and_its_forms(t):
     store = t.directory("rrd")
     Day(store, "lo")
