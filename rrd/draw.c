@@ -214,6 +214,36 @@ static struct file *open_input(struct maker *m, const struct input *in, size_t i
 	return &o->file;
 }
 
+/*
+ * What may stand in the last fields.  librrd writes past the end of its buffer when it wants to
+ * say that it does not know one ("Unused Arguments").
+ */
+static const char *const of_def[] = {"AVERAGE", "MIN", "MAX", "LAST", "step=", "reduce=", NULL};
+static const char *const of_element[] = {"STACK",   "skipscale",    "dashes",
+					 "dashes=", "dash-offset=", NULL};
+
+/* Fields that are one of these words, or begin with one that ends with "=" and go on simply. */
+static bool fields_good(const char *s, const char *const *words)
+{
+	for (size_t len; *s; s += len + (s[len] == ':')) {
+		const char *const *w = words;
+
+		len = strcspn(s, ":");
+		for (; *w; w++) {
+			size_t n = strlen(*w);
+
+			if ((*w)[n - 1] == '=' ?
+				    len > n && !strncmp(s, *w, n) &&
+					    strspn(s + n, "0123456789.,AEGIMNRVX") == len - n :
+				    len == n && !strncmp(s, *w, n))
+				break;
+		}
+		if (!*w)
+			return false;
+	}
+	return true;
+}
+
 static const struct input *input_named(const struct definition *def, const char *name, size_t len)
 {
 	for (size_t i = 0; i < def->inputs; i++)
@@ -243,6 +273,8 @@ static int add_def(struct maker *m, char *s, size_t i)
 		add_word(&m->missing, text("%.*s", (int)(eq - s - 4), s + 4));
 		return OK;
 	}
+	if (!fields_good(rest + 1, of_def))
+		return bad_line(m, "accepted are AVERAGE, MIN, MAX, and step=N, not", rest + 1);
 	*rest = 0;
 	ds = file_ds(f, names);
 	if (!ds)
@@ -255,8 +287,8 @@ static int add_expression(struct maker *m, const char *s)
 {
 	const char *name = strchr(s, ':') + 1, *eq = strchr(s, '=');
 
-	if (!eq)
-		return bad_line(m, "no \"=\" in", s);
+	if (!eq || strchr(name, ':'))
+		return bad_line(m, "accepted is name=expression, not", name);
 	if (uses_missing(m, eq + 1))
 		add_word(&m->missing, text("%.*s", (int)(eq - name), name));
 	else
@@ -313,31 +345,48 @@ static void add_legend(struct maker *m, const char *value, char *label, size_t i
 	}
 }
 
+/* How many fields stand before the legend, and what may follow it. */
+static const struct element {
+	const char *name;
+	size_t before;
+	bool legend, more;
+} elements[] = {
+	{"LINE", 2, true, true},    {"AREA", 2, true, true},      {"HRULE", 2, true, true},
+	{"TICK", 3, true, false},   {"COMMENT", 2, false, false}, {"GPRINT", 4, false, false},
+	{"SHIFT", 3, false, false},
+};
+
+static const struct element *element_of(const char *s)
+{
+	for (size_t i = 0; i < NM_COUNT(elements); i++)
+		if (!strncmp(s, elements[i].name, strlen(elements[i].name)))
+			return &elements[i];
+	return NULL;
+}
+
 /* AREA:in{in}cc:label:STACK, LINE1..., HRULE..., TICK:down{bad}:0.02:label, GPRINT... */
 static int add_element(struct maker *m, char *s, size_t i)
 {
+	const struct element *e = element_of(s);
 	char *field[MOST_FIELDS], *out = NULL;
-	size_t n, at, size;
+	size_t n = split(s, field), size;
 	FILE *f;
 
-	if (!strncmp(s, "COMMENT:", 8)) {
-		add_word(&m->d->arguments, text("%s", s));
-		return OK;
-	}
-	n = split(s, field);
-	if (n < 2)
-		return bad_line(m, "nothing to draw in", s);
+	if (!e || n < 2 || (n > e->before + e->legend && !e->more))
+		return bad_line(m, "too few or too many fields:", m->line->s);
+	for (size_t k = e->before + e->legend; k < n; k++)
+		if (!fields_good(field[k], of_element))
+			return bad_line(m, "accepted are STACK, dashes and their like, not",
+					field[k]);
 	if (is_missing(m, field[1], strcspn(field[1], "#{")))
 		return OK;
-	at = !strcmp(field[0], "TICK") ? 3 : !strcmp(field[0], "GPRINT") ? n : 2;
 	f = need(open_memstream(&out, &size));
 	for (size_t k = 0; k < n; k++) {
 		fputs(k ? ":" : "", f);
-		if (k == at && *field[k]) {
+		if (k == e->before && e->legend && *field[k]) {
 			add_legend(m, field[1], field[k], i);
 			/* librrd makes room for the box of all but ticks. */
-			fputs(*field[0] == 'T' ? "  " : "", f);
-			fputc(LABEL, f);
+			fprintf(f, "legend=%s%c", *field[0] == 'T' ? "  " : "", LABEL);
 		} else {
 			fputs(field[k], f);
 		}

@@ -613,7 +613,7 @@ static int of_host(void)
 static int dispatch(void)
 {
 	static const char *const without[] = {"history", "summary"};
-	char span[80];
+	static char span[80];
 	int status = parse_span(&arg.look, span, sizeof(span));
 	bool numbers = false;
 
