@@ -369,6 +369,23 @@ def definition(path):
             "kind": next(w[1] for w in lines if w[0] == "for")}
 
 
+@plain_build_only
+def test_definitions_name_what_the_plugins_send(t):
+    """The recordings' values have every series of every definition but those of Layout wide."""
+    sent = {f"netmon_{path.parent.name}-{line.split(' ')[0]}"
+            for path in (ROOT / "tests/golden").glob("*/*.values")
+            for line in path.read_text().splitlines()}
+    unsent = []
+    for path in sorted((ROOT / "rrd/graphs").glob("*.graph")):
+        for name in re.findall(r"\s(netmon_\w+-\S+/\S+)", path.read_text()):
+            pattern = re.escape(name).replace(r"\*", "[^/]+").replace("%", ".+").replace("@", "(@.*)?")
+            pattern = pattern.replace("ipv6", "ipv[46]")  # what the one family has, the other has
+            if not name.endswith(("/netmon_link", "/netmon_link_slow")) and \
+               not any(re.fullmatch(pattern, s) for s in sent):
+                unsent.append(f"{path.name}: {name}")
+    same(unsent, [], "series that no plugin sends")
+
+
 @time_limit(150)
 def test_every_definition_draws(t):
     """Also of what this machine has not: WireGuard, clocks."""
