@@ -144,6 +144,22 @@ $B/fuzz/replay: tests/fuzz/replay.c $(parts) $(common)
 	@mkdir -p $(@D)
 	$(compile) -DNM_LIBFUZZER -fsanitize=fuzzer -o $@ $(filter %.c %.o,$^) $(pkg_libs)
 
+# What everything costs, beside the kernel's own floor and beside others: docs/performance.md.
+#   ONLY='route fdb'   parts of it; ROUNDS=7 measurements of each
+.PHONY: bench
+bench:
+	@packaging/deps build bench
+	@$(MAKE) -s B=$B all $(bench:%=$B/bench/%) $B/tests/sink.so
+	@tests/bench/run --build $B $(if $(ROUNDS),--rounds $(ROUNDS)) $(ONLY)
+bench := floor load measure reader
+$B/bench/reader: $B/tests/bench/reader.o $(parts) $(common)
+	@mkdir -p $(@D)
+	$(link) -o $@ $^ $(pkg_libs) -lm
+$B/tests/bench/reader.o: | $B/plugins.h
+$B/bench/%: $B/tests/bench/%.o
+	@mkdir -p $(@D)
+	$(link) -o $@ $^
+
 lint:
 	@packaging/deps build lint
 	@$(MAKE) -s B=$B all
