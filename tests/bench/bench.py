@@ -117,6 +117,17 @@ class Scale(harness.Namespace):
         super().remove()
 
 
+def sweep():
+    """Removes the scales of a run that was killed, and what still runs in them."""
+    for path in harness.NETNS_DIR.glob("nmbench-*"):
+        if not pathlib.Path("/proc", path.name.split("-")[1]).exists():
+            for pid in harness.command("ip", "netns", "pids", path.name).split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), 9)
+            subprocess.run(["ip", "-n", path.name, "link", "del", "group", "7"], capture_output=True)
+            harness.remove_namespace(path.name)
+
+
 @contextlib.contextmanager
 def scale(bench, n, make):
     s = Scale(bench, n)
@@ -137,6 +148,7 @@ class Contender:
     name: str
     run: object  # (scale) -> {"cpu_ms": ..., "rss_kb": ...}, or a Daemon
     most: float = math.inf  # the largest scale at which it takes part
+    rounds: int = 99  # at most: for those that take seconds
     beside: str = "floor"  # who it is compared with, besides the floor
     check: object = None  # (scale) -> what is wrong, or nothing; called once
     needs: object = None  # (bench) -> whether it can take part
@@ -231,7 +243,7 @@ class Daemon:
 
     def wait(self, s, p):
         """Until its start is over, which is when it rests."""
-        deadline, rested, last = time.monotonic() + 60, 0, -1
+        deadline, rested, last = time.monotonic() + 15, 0, -1
         time.sleep(self.start_seconds or 1)
         while rested < self.settle and time.monotonic() < deadline:
             if p.poll() is not None:
@@ -337,9 +349,9 @@ def measure(bench, case, rounds, say):
                                       "said": left_out}
                 if c.check and not left_out:
                     results[n][c.name]["wrong"] = c.check(s)
-            for _ in range(rounds):
+            for i in range(rounds):
                 for c in todo:
-                    if not results[n][c.name]["said"]:
+                    if not results[n][c.name]["said"] and i < c.rounds:
                         sample(s, c, results[n][c.name])
     return results
 

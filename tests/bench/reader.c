@@ -40,7 +40,7 @@ static int times = 1;
 static double interval = 1;
 static struct nm_reading reading;
 static struct nm_cost start; /* when measuring began */
-static double cpu, wall, worst;
+static double cpu, wall, worst, sync_ms;
 static unsigned long readings, notices;
 
 static double now(clockid_t clock)
@@ -113,11 +113,13 @@ static int open_view(struct nm_view **v)
 	if (err)
 		return err;
 	(*v)->interval = interval;
+	sync_ms = now(CLOCK_MONOTONIC);
 	err = nm_sync(*v);
+	sync_ms = now(CLOCK_MONOTONIC) - sync_ms;
 	return err == -EINTR ? 0 : err;
 }
 
-static int first(void)
+static int first(struct nm_cost *cost)
 {
 	struct nm_view *v;
 	int err = 0;
@@ -134,6 +136,7 @@ static int first(void)
 		wall += now(CLOCK_MONOTONIC) - w;
 		if (i == times - 1)
 			show_reading(v);
+		*cost = v->cost;
 		nm_close(v);
 	}
 	return err;
@@ -163,7 +166,7 @@ static uint64_t distrust(struct nm_view *v)
 static int read_again(struct nm_view *v, double *took)
 {
 	for (int tries = 0; tries < 8; tries++) {
-		double rest = torn() ? fmin(1e8 * *took, 5e9) : 0, c, w;
+		double rest = torn() ? fmin(1e8 * *took, 5e9) : 0, c, w; /* ns */
 
 		nanosleep(&(struct timespec){(time_t)(rest / 1e9), (long)fmod(rest, 1e9)}, NULL);
 		uint64_t dumps = v->cost.dumps, due = distrust(v);
@@ -174,11 +177,14 @@ static int read_again(struct nm_view *v, double *took)
 
 		if (err)
 			return err;
-		*took = now(CLOCK_MONOTONIC) - w;
-		if (v->cost.dumps - dumps < due)
+		w = now(CLOCK_MONOTONIC) - w;
+		if (v->cost.dumps - dumps < due) {
+			*took *= 2;
 			continue;
+		}
+		*took = w;
 		cpu += now(CLOCK_PROCESS_CPUTIME_ID) - c;
-		wall += *took;
+		wall += w;
 		return 0;
 	}
 	return -ETIMEDOUT;
@@ -187,7 +193,7 @@ static int read_again(struct nm_view *v, double *took)
 /* Readings of one view; what is shown is the last one. */
 static int read_often(struct nm_view *v, bool again)
 {
-	double took = 0;
+	double took = sync_ms;
 	int err = nm_read(v, &reading);
 
 	if (!err)
@@ -254,7 +260,7 @@ static int run(const char *mode)
 	int err;
 
 	if (!strcmp(mode, "first")) {
-		err = first();
+		err = first(&cost);
 	} else {
 		err = open_view(&v);
 		if (!err)
