@@ -124,7 +124,8 @@ def sweep():
             for pid in harness.command("ip", "netns", "pids", path.name).split():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), 9)
-            subprocess.run(["ip", "-n", path.name, "link", "del", "group", "7"], capture_output=True)
+            subprocess.run(["ip", "-n", path.name, "link", "del", "group", "7"],
+                           capture_output=True)
             harness.remove_namespace(path.name)
 
 
@@ -138,7 +139,7 @@ def scale(bench, n, make):
         s.remove()
 
 
-# ---- contenders -----------------------------------------------------------------------------------
+# ---- contenders ---------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass
@@ -175,7 +176,8 @@ def words_of(s, words):
 
 def reader(mode, plugin, times=5, show=(), options=()):
     def run(s):
-        extra = [w for o in options for w in ("--option", o)] + [w for p in show for w in ("--show", p)]
+        extra = [w for o in options for w in ("--option", o)]
+        extra += [w for p in show for w in ("--show", p)]
         lines = s.lines(s.bench.program("reader"), "--times", times, *extra, mode, plugin)
         return {**lines[-1], "shown": {v["value"]: v["is"][0] for v in lines[:-1]}}
     return run
@@ -278,8 +280,8 @@ def collectd_conf(s, name, body, interval=1):
     conf.write_text(f'Hostname "bench"\nFQDNLookup false\nBaseDir "{s.bench.dir}"\n'
                     f'PIDFile "{s.bench.dir}/{name}.pid"\nInterval {interval}\n'
                     f'PluginDir "{harness.STOCK_PLUGINS}"\nLoadPlugin logfile\n'
-                    f'<Plugin logfile>\n LogLevel err\n File "{s.bench.dir}/{name}.log"\n</Plugin>\n'
-                    f'{body}\n')
+                    f'<Plugin logfile>\n LogLevel err\n File "{s.bench.dir}/{name}.log"\n'
+                    f'</Plugin>\n{body}\n')
     return ["collectd", "-f", "-C", conf]
 
 
@@ -316,12 +318,13 @@ def netdata(s):
         "freeipmi", "ebpf", "cups", "enable running new plugins", "netdata monitoring"))
     files = ("stat", "uptime", "loadavg", "sys/kernel/random/entropy_avail", "pressure",
              "interrupts", "softirqs", "vmstat", "meminfo", "sys/kernel/mm/ksm", "sys/block/zram",
-             "sys/devices/system/edac/mc", "sys/devices/system/node", "net/wireless", "net/sockstat",
-             "net/sockstat6", "net/netstat", "net/snmp", "net/snmp6", "net/sctp/snmp",
+             "sys/devices/system/edac/mc", "sys/devices/system/node", "net/wireless",
+             "net/sockstat", "net/sockstat6", "net/netstat", "net/snmp", "net/snmp6",
+             "net/sctp/snmp",
              "net/softnet_stat", "net/ip_vs/stats", "sys/class/infiniband", "diskstats", "mdstat",
              "net/rpc/nfsd", "net/rpc/nfs", "spl/kstat/zfs/arcstats", "spl/kstat/zfs/pool/state",
              "sys/fs/btrfs", "ipc", "sys/class/power_supply", "net/stat/conntrack",
-             "net/stat/synproxy", "loadavg")
+             "net/stat/synproxy")
     conf = d / "netdata.conf"
     conf.write_text(f"[global]\n  run as user = root\n[directories]\n  cache = {d}/cache\n"
                     f"  lib = {d}/lib\n  log = {d}/log\n[db]\n  mode = ram\n  retention = 60\n"
@@ -332,7 +335,7 @@ def netdata(s):
     return ["netdata", "-D", "-c", conf]
 
 
-# ---- running ----------------------------------------------------------------------------------------
+# ---- running ------------------------------------------------------------------------------------
 
 
 def measure(bench, case, rounds, say):
@@ -366,7 +369,7 @@ def sample(s, contender, result):
         result["said"] = f"exit {got['status']}"
     result["cpu_ms"].append(got["cpu_ms"])
     result["rss_kb"] = max(result["rss_kb"], got.get("rss_kb", 0))
-    result.update({k: v for k, v in got.items() if k in ("heap_kb", "values", "wall_ms", "messages")})
+    result.update({k: got[k] for k in ("heap_kb", "values", "wall_ms", "messages") if k in got})
 
 
 def median(result):

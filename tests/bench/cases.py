@@ -76,10 +76,11 @@ def built(plugin, option=""):
     return lambda bench: bench.has(plugin, option)
 
 
-def of_plugin(plugin, times, check, again=5):
+def of_plugin(plugin, times, check, again=2):
     """The three ways in which a plugin reads."""
     return [
-        Contender(f"netmon_{plugin}, nothing changed", reader("steady", plugin, times), check=check),
+        Contender(f"netmon_{plugin}, nothing changed", reader("steady", plugin, times),
+                  check=check),
         Contender(f"netmon_{plugin}, all read again", reader("again", plugin, again)),
         Contender(f"netmon_{plugin}, at its start", reader("first", plugin, again)),
     ]

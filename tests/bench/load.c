@@ -8,8 +8,8 @@
  *
  * DEVICES is an interface, or NAME:N for NAME0 to NAME<N-1>, which the objects take in turns.
  * toggle adds and deletes the objects, RATE changes a second in all.  Messages are sent by the
- * hundred in one call, which the kernel works off before it returns.  frames sends broadcasts out of
- * the devices in turns, so that counters move.
+ * hundred in one call, which the kernel works off before it returns.  frames sends broadcasts out
+ * of the devices in turns, so that counters move.
  *
  * Prints a line of JSON: how many changes were made, and when (seconds since 1970) the first began.
  */

@@ -9,8 +9,8 @@
  *	first    the view is opened, read once and closed
  *	follow   events as they come, until standard input ends, and a reading each --interval seconds
  *
- * Prints lines of JSON: `value` for each value of a reading that matches a PATTERN (fnmatch), and at
- * last what a reading, or in `follow` everything, has cost.  `follow` prints a line when it is ready.
+ * Prints lines of JSON: `value` for each value of a reading that matches a PATTERN (fnmatch), and
+ * at last what a reading, or in `follow` everything, has cost.  `follow` says when it is ready.
  */
 #include <errno.h>
 #include <fnmatch.h>

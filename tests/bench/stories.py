@@ -76,7 +76,8 @@ def storm(bench, say, kind, seconds=10, rate=20000):
         entry = quiet / s.n
         f = Follower(s, plugin, pattern, options=["AuditInterval 0.5"])
         load = subprocess.Popen(s.inside(bench.program("load"), kind, devices, BEFORE, CHURN,
-                                         "toggle", rate, seconds), stdout=subprocess.PIPE, text=True)
+                                         "toggle", rate, seconds),
+                                stdout=subprocess.PIPE, text=True)
         raw, raw_wrong = 0, 0
         while load.poll() is None:
             more = floor(question, 1)(s)["bytes"] - quiet
@@ -154,7 +155,7 @@ def until(look, seconds):
 
 
 def fdb_minute(bench, say, seconds=60, rate=2000):
-    """N2: how long the kernel's lock is held by us while 100,000 FDB entries change for a minute."""
+    """N2: how long we hold the kernel's lock in a minute in which 100,000 FDB entries change."""
     with scale(bench, 100000, cases.make_fdb) as s:
         dump = floor("fdb", 2)(s)["wall_ms"]
         f = Follower(s, "neighbor", "p*/gauge-fdb_static", interval=1)
@@ -223,7 +224,8 @@ def latencies(s, witness, kind, devices, pairs, during):
     return [ms for at, ms in took if not during or any(a < at < b for a, b in busy)]
 
 
-LATENCIES = {  # name: how it is made, number, plugin, options, interval, what is added, pairs, during
+# name: how it is made, number, plugin, options, interval, what is added, pairs, during a reading
+LATENCIES = {
     "link up, idle": (lambda s: s.gateway(), 10, "link", "", 10, "up", "d0", 20, False),
     "default route, idle": (cases.make_routes, 10, "route", "", 10, "default", "d0", 20, False),
     "default route, 100,000 routes being dumped":
@@ -236,7 +238,8 @@ def latency(bench, say):
     results = {}
     for name, (make, n, plugin, block, interval, kind, devices, pairs, during) in LATENCIES.items():
         with scale(bench, n, make) as s, Witness(s, plugin, block, interval) as w:
-            s.load(kind, devices, 0, 1, "add") if kind == "default" else None
+            if kind == "default":
+                s.load(kind, devices, 0, 1)
             took = latencies(s, w, kind, devices, pairs, during)
         told = [ms for ms in took if ms is not None]
         results[name] = {"n": len(told), "of": len(took),
