@@ -40,7 +40,7 @@ static int times = 1;
 static double interval = 1;
 static struct nm_reading reading;
 static struct nm_cost start; /* when measuring began */
-static double cpu, wall, worst, sync_ms;
+static double cpu, wall, worst, busy, sync_ms;
 static unsigned long readings, notices;
 
 static double now(clockid_t clock)
@@ -244,6 +244,7 @@ static int follow(struct nm_view *v)
 		if (!err)
 			err = nm_read(v, &reading);
 		worst = v->cost.seconds > worst ? v->cost.seconds : worst;
+		busy += v->cost.seconds;
 		show_reading(v);
 	}
 	cpu = now(CLOCK_PROCESS_CPUTIME_ID) - cpu;
@@ -273,10 +274,10 @@ static int run(const char *mode)
 		return fail(plugin->name, err);
 	heap = mallinfo2();
 	printf("{\"cpu_ms\":%.4f,\"wall_ms\":%.4f,\"values\":%zu,\"rss_kb\":%ld,\"heap_kb\":%zu,"
-	       "\"readings\":%lu,\"notices\":%lu,\"worst_ms\":%.3f,\"events\":%llu,\"dumps\":%llu,"
+	       "\"readings\":%lu,\"notices\":%lu,\"worst_ms\":%.3f,\"busy_ms\":%.3f,\"events\":%llu,\"dumps\":%llu,"
 	       "\"interrupted\":%llu,\"lost\":%llu}\n",
 	       cpu / times, wall / times, reading.n, peak_kb(),
-	       (heap.uordblks + heap.hblkhd) / 1024, readings, notices, 1e3 * worst,
+	       (heap.uordblks + heap.hblkhd) / 1024, readings, notices, 1e3 * worst, 1e3 * busy,
 	       (unsigned long long)(cost.events - start.events),
 	       (unsigned long long)(cost.dumps - start.dumps),
 	       (unsigned long long)(cost.interrupted - start.interrupted),
