@@ -175,8 +175,8 @@ CASES = [
         Contender("pyroute2 get_rules()", peer("rules"), beside="netmon_rule, all read again"),
     ]),
     Case("wireguard", "WireGuard peers", (1000, 10000), make_peers, [
-        Contender("floor", floor("wireguard", 1)),
-        *of_plugin("wireguard", 1, values("wireguard", "wg0/gauge-peers"), 1),
+        Contender("floor", floor("wireguard")),
+        *of_plugin("wireguard", 5, values("wireguard", "wg0/gauge-peers"), 3),
         Contender("wg show all dump", once("wg show all dump"),
                   beside="netmon_wireguard, nothing changed"),
     ]),
