@@ -10,7 +10,7 @@ INTERVAL = 5
 
 
 def network(t):
-    """A router with a bridge of VLANs, a bond, a VRF, a tunnel and, if it is to be had, a VPN."""
+    """A router with a bridge of VLANs, a bond, a VRF, a tunnel and a VPN."""
     ns = t.namespace()
     ns.ip("link add br0 type bridge vlan_filtering 1 vlan_stats_enabled 1 vlan_stats_per_port 1 "
           "mcast_querier 1 mcast_stats_enabled 1")
@@ -29,11 +29,10 @@ def network(t):
               "rule add priority 100 from 10.0.0.0/8 lookup 10",
               "link add vx0 type vxlan id 7 dstport 4789 local 192.0.2.1", "link set vx0 up",
               "neigh add 192.0.2.7 lladdr 02:00:00:00:00:07 dev q0 nud permanent"])
-    if (ROOT / "plugins/netmon_wireguard.c").exists():
-        ns.ip("link add wg0 type wireguard")
-        ns.run("wg", "set", "wg0", "listen-port", "51820", "peer",
-               "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=", "allowed-ips", "10.9.0.0/24")
-        ns.ip("link set wg0 up")
+    ns.ip("link add wg0 type wireguard")
+    ns.run("wg", "set", "wg0", "listen-port", "51820", "peer",
+           "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=", "allowed-ips", "10.9.0.0/24")
+    ns.ip("link set wg0 up")
     until(lambda: "forwarding" in ns.run("bridge", "link", "show", "dev", "p1"), "a bridge")
     ns.run("bridge", "mdb", "add", "dev", "br0", "port", "p0", "grp", "239.1.2.3", "vid", "10")
     return ns
@@ -89,6 +88,7 @@ LoadPlugin rrdtool
         "netmon_link-a1/bool-active": 1,
         "netmon_link-vrf0/bool-admin_up": 1,
         "netmon_mdb-p0/gauge-groups": 1,
+        "netmon_wireguard-wg0/gauge-peers": 1,
     }
     assert vlan["rx_bytes"] > 50 * 300, f"the story: {vlan}"
     same({name: last(base / f"{name}.rrd") for name in expected}, expected, "RRD files")
