@@ -166,8 +166,6 @@ static int print_live(struct printer *p, FILE *record)
 		else if (err == -EINTR && !ferror(stdout))
 			status = fail(INCOMPLETE, "%s changed while they were read; try again",
 				      s->what);
-		else if (err == -EPERM)
-			status = fail(NOT_PERMITTED, "%s need CAP_NET_ADMIN", s->what);
 		else if (err && err != -EINTR)
 			status = fail(INCOMPLETE, "%s%s are missing: %s",
 				      p->array[i].entries ? "some " : "", s->what, strerror(-err));

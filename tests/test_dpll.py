@@ -536,7 +536,7 @@ def test_without_the_capability_one_line_says_so(t):
     assert 'the kernel\'s "dpll" needs CAP_NET_ADMIN' in said[0] \
         and "packaging/systemd/netmon.conf" in said[0], said[0]
     shown = t.netmon("dpll", ok=(4,), user="nobody", group="nogroup", extra_groups=[])
-    assert "devices need CAP_NET_ADMIN" in shown.stderr, shown.stderr
+    assert "devices are missing: they need CAP_NET_ADMIN" in shown.stderr, shown.stderr
     shown = t.netmon("metrics", "dpll", ok=(4,), user="nobody", group="nogroup", extra_groups=[])
     assert "netmon_dpll needs CAP_NET_ADMIN" in shown.stderr, shown.stderr
 
