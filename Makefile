@@ -13,6 +13,7 @@ LIBDIR     ?= $(PREFIX)/lib
 PLUGINDIR  ?= $(LIBDIR)/collectd
 BINDIR     ?= $(PREFIX)/bin
 MANDIR     ?= $(PREFIX)/share/man
+DATADIR    ?= $(PREFIX)/share/netmon
 DOCDIR     ?= $(PREFIX)/share/doc/netmon
 CFLAGS     ?= -O2 -g
 PKG_CONFIG ?= pkg-config
@@ -23,6 +24,8 @@ SANITIZERS ?= address,undefined thread
 pkgs := libmnl libnl-genl-3.0
 # Asked once, and only when something is compiled: `make run` may first have to install it.
 pkg_cflags = $(eval pkg_cflags := $(shell $(PKG_CONFIG) --cflags $(pkgs)))$(pkg_cflags)
+# The command reads JSON too, for comparing what it wrote.
+cli_libs   = $(eval cli_libs := $(shell $(PKG_CONFIG) --libs yajl))$(cli_libs)
 pkg_libs   = $(eval pkg_libs := $(shell $(PKG_CONFIG) --libs $(pkgs)))$(pkg_libs)
 rrd_libs   = $(eval rrd_libs := $(shell $(PKG_CONFIG) --libs librrd))$(rrd_libs) -lm
 
@@ -46,7 +49,12 @@ cli     := $(patsubst %.c,$B/%.o,$(wildcard cli/*.c))
 graph   := $(patsubst %.c,$B/%.o,$(wildcard rrd/*.c))
 manuals := $(patsubst conf/%.in,$B/%,$(wildcard conf/*.[158].in))
 
-all: $(plugins:%=$B/%.so) $B/netmon $B/netmon-graph $(manuals) $B/sanitizer
+# What `netmon` prints, and the names under which the NetMon toolkit's commands are known.
+nouns   := $(plugins:netmon_%=%) address
+schemas := $(nouns:%=$B/schema/netmon-%.json)
+links   := netmon-device netmon-route netmon-neighbor netmon-mdb netmon-rule
+
+all: $(plugins:%=$B/%.so) $B/netmon $B/netmon-graph $(manuals) $(schemas) $B/sanitizer
 
 $B/%.so: $B/plugins/%.o $B/%.collectd.o $(common)
 	$(link) -shared -Wl,-z,defs,--unresolved-symbols=ignore-in-object-files -o $@ $^ $(pkg_libs)
@@ -60,7 +68,7 @@ $B/plugins.h: $(wildcard plugins/netmon_*.c)
 	$(gen) printf 'NM_PLUGIN(%s)\n' $(plugins) > $@
 $(cli) $B/tests/fuzz/replay.o $B/fuzz/replay: | $B/plugins.h
 $B/netmon: $(cli) $(parts) $(common)
-	$(link) -o $@ $^ $(pkg_libs)
+	$(link) -o $@ $^ $(pkg_libs) $(cli_libs) -lm
 $B/netmon-graph: $(graph)
 	$(link) -o $@ $^ $(rrd_libs)
 $B/%.o: %.c | $B/names.h
@@ -81,6 +89,13 @@ $B/collectd-netmon_%.5: conf/collectd-netmon_%.5.in $B/netmon
 $B/%.1: conf/%.1.in
 	@mkdir -p $B
 	$(gen) cp $< $@
+$B/schema/netmon-%.json: $B/netmon
+	@mkdir -p $(@D)
+	$(gen) $B/netmon schema $* > $@
+$B/netmon.8: conf/netmon.8.in $B/netmon
+	$(gen) awk -v options='$B/netmon help --man' \
+		'/^@OPTIONS@/ { while (options | getline) print; next } \
+		{ gsub("@DATADIR@", "$(DATADIR)"); print }' $< > $@
 # The tests must know what they run: a daemon that loads a sanitized plugin needs the runtime.
 $B/sanitizer: Makefile
 	@mkdir -p $B
@@ -172,10 +187,17 @@ print-flags:
 install: all
 	install -d $(DESTDIR)$(PLUGINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(DOCDIR)/examples/dashboards/cgp \
 		$(DESTDIR)$(PREFIX)/share/netmon/graphs $(DESTDIR)$(MANDIR)/man1 \
-		$(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8
+		$(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(DATADIR)/schema
 	install -m 0644 $(plugins:%=$B/%.so) $(DESTDIR)$(PLUGINDIR)
 	install -m 0755 $B/netmon $B/netmon-graph $(DESTDIR)$(BINDIR)
 	install -m 0644 rrd/graphs/* $(DESTDIR)$(PREFIX)/share/netmon/graphs
+	$(foreach l,$(links),ln -sf netmon $(DESTDIR)$(BINDIR)/$l;)
+	install -m 0644 $(schemas) $(DESTDIR)$(DATADIR)/schema
+	install -D -m 0644 packaging/completion/netmon.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/netmon
+	$(foreach l,$(links),ln -sf netmon $(DESTDIR)$(PREFIX)/share/bash-completion/completions/$l;)
+	install -D -m 0644 packaging/completion/_netmon \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_netmon
 	install -m 0644 conf/*.conf conf/*.yml conf/netmon.types.db $(DESTDIR)$(DOCDIR)/examples
 	install -m 0644 docs/*.md $(DESTDIR)$(DOCDIR)
 	install -m 0644 conf/dashboards/*.json conf/dashboards/*.conf conf/dashboards/*.md \

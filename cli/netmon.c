@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* netmon: shows a person, or a script, what the plugins see. */
-#include <ctype.h>
+/* netmon: shows a person, or a script, what the plugins see.  Here is the command line. */
 #include <errno.h>
-#include <getopt.h>
+#include <locale.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
+#include <unistd.h>
 
-#include "netmon.h"
-
-enum { OK = 0, FAILED = 1, USAGE = 2, INCOMPLETE = 3, NOT_PERMITTED = 4 };
+#include "cli.h"
 
 #define NM_PLUGIN(p) extern const struct nm_plugin p;
 #include "plugins.h"
@@ -22,18 +20,9 @@ static const struct nm_plugin *const plugins[] = {
 #include "plugins.h"
 };
 
-static struct {
-	const struct nm_plugin *plugin;
-	const char *record, *replay, *netns;
-	void *config;
-	unsigned print; /* NM_NO_UNKNOWN */
-	unsigned long count;
-	double interval; /* s */
-	bool man;
-} arg = {.count = 1, .interval = 10};
+struct args arg = {.count = 1};
 
-static int fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static int fail(int status, const char *fmt, ...)
+int fail(int status, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -46,7 +35,12 @@ static int fail(int status, const char *fmt, ...)
 	return status;
 }
 
-static uint64_t now(void)
+int no_memory(void)
+{
+	return fail(FAILED, "%s", strerror(ENOMEM));
+}
+
+uint64_t now(void)
 {
 	struct timespec t;
 
@@ -54,425 +48,17 @@ static uint64_t now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static const char *short_name(const struct nm_plugin *p)
+const char *short_name(const struct nm_plugin *p)
 {
 	return p->name + strlen("netmon_");
 }
 
-/* ---- opening --------------------------------------------------------------------------- */
-
-static int open_view(struct nm_view **v, const void *config)
+const struct nm_plugin *plugin_at(size_t i)
 {
-	unsigned flags = arg.replay ? NM_REPLAY : arg.count > 1 ? NM_EVENTS : 0;
-	int err = nm_open(v, arg.plugin, config, arg.netns, flags);
-
-	if (!err)
-		return OK;
-	if (err == -EINVAL && arg.netns)
-		return fail(USAGE, "--namespace %s: the name of a file below /run/netns is needed",
-			    arg.netns);
-	if (err == -ENOENT && arg.netns)
-		return fail(FAILED,
-			    "no network namespace %s; `ip netns list` shows those that have a name",
-			    arg.netns);
-	if (err == -EPROTONOSUPPORT)
-		return fail(FAILED, "this kernel has none of it; perhaps a module is not loaded");
-	if (err == -EPERM && arg.netns)
-		return fail(NOT_PERMITTED, "network namespace %s: entering it needs CAP_SYS_ADMIN",
-			    arg.netns);
-	return fail(FAILED, "netlink cannot be opened: %s", strerror(-err));
+	return i < NM_COUNT(plugins) ? plugins[i] : NULL;
 }
 
-static int open_file(FILE **f, const char *path, const char *mode)
-{
-	*f = path ? fopen(path, mode) : NULL;
-	return path && !*f ? fail(USAGE, "--%s %s: %s", *mode == 'r' ? "replay" : "record", path,
-				  strerror(errno)) :
-			     OK;
-}
-
-/* What stdio could not write must not go unnoticed. */
-static int close_file(FILE *f, const char *path)
-{
-	return f && fclose(f) ? fail(FAILED, "--record %s: %s", path, strerror(errno)) : OK;
-}
-
-/* ---- netmon link: everything the kernel says, as JSON -------------------------------------- */
-
-enum { MAX_SOURCES = 16 };
-
-struct printer {
-	struct nm_view *v;
-	struct array {
-		FILE *to;
-		char *text; /* of a replay: there the sources take turns */
-		size_t size, entries;
-	} array[MAX_SOURCES]; /* one for each source */
-	size_t arrays;        /* printed so far */
-};
-
-static int print_entry(const struct nm_msg *m, void *user)
-{
-	struct printer *p = user;
-	struct array *a = &p->array[m->src - p->v->plugin->source];
-
-	if (!nm_goes_on(p->v, m)) {
-		nm_print_end(a->to, p->v);
-		fputs(a->entries++ ? ",\n    " : "\n    ", a->to);
-	}
-	nm_print(a->to, p->v, m, arg.print);
-	return ferror(a->to) ? -EPIPE : 0;
-}
-
-/* Sources that only help the others have no array. */
-static void begin_array(struct printer *p, size_t i)
-{
-	p->array[i].to = stdout;
-	printf("%s\n  \"%s\": [", p->arrays++ ? "," : "{", p->v->plugin->source[i].what);
-}
-
-static void end_array(const struct printer *p)
-{
-	nm_print_end(stdout, p->v);
-	fputs("\n  ]", stdout);
-}
-
-/* Streamed: a million entries need no memory. */
-static int print_live(struct printer *p, FILE *record)
-{
-	int status = OK, err = 0;
-	bool aid = p->v->plugin->source[0].aid;
-
-	/* Links come first, for their names: messages refer to interfaces that come later. */
-	if (record && aid)
-		err = nm_record(p->v, record);
-	nm_dump(p->v, 0);
-	if (record && !aid)
-		err = nm_record(p->v, record);
-	if (err)
-		return fail(FAILED, "--record %s: %s", arg.record, strerror(-err));
-	nm_set_tap(p->v, print_entry, p);
-	for (size_t i = aid; i < p->v->plugin->nsource; i++) {
-		const struct nm_source *s = &p->v->plugin->source[i];
-
-		if (s->passive)
-			continue;
-		begin_array(p, i);
-		err = nm_dump(p->v, i);
-		end_array(p);
-		if (err == -EPERM)
-			status = fail(NOT_PERMITTED, "%s are missing: they need CAP_NET_ADMIN",
-				      s->what);
-		else if (err == -EINTR && !ferror(stdout))
-			status = fail(INCOMPLETE, "%s changed while they were read; try again",
-				      s->what);
-		else if (err && err != -EINTR)
-			status = fail(INCOMPLETE, "%s%s are missing: %s",
-				      p->array[i].entries ? "some " : "", s->what, strerror(-err));
-		else if (!err && nm_source_error(p->v, i))
-			fail(OK, "this kernel does not tell %s: %s", s->what,
-			     strerror(-nm_source_error(p->v, i)));
-	}
-	puts("\n}");
-	return status;
-}
-
-static int replay_whole(const struct nm_view *v)
-{
-	if (!v->cost.interrupted)
-		return OK;
-	return fail(INCOMPLETE, "--replay %s: a dump in it is interrupted or has no end",
-		    arg.replay);
-}
-
-static int replay_all(struct printer *p, FILE *from, nm_tap *tap)
-{
-	char err[256];
-	int e;
-
-	rewind(from);
-	nm_set_tap(p->v, tap, p);
-	while ((e = nm_replay(p->v, from, NULL, err, sizeof(err))) == 1)
-		;
-	return e ? fail(USAGE, "--replay %s: %s", arg.replay, err) : OK;
-}
-
-static int print_replay(struct printer *p, FILE *from)
-{
-	int status = replay_all(p, from, NULL); /* for the names, as above */
-
-	for (size_t i = 0; !status && i < p->v->plugin->nsource; i++) {
-		p->array[i].to = open_memstream(&p->array[i].text, &p->array[i].size);
-		if (!p->array[i].to)
-			status = fail(FAILED, "%s", strerror(errno));
-	}
-	if (!status)
-		status = replay_all(p, from, print_entry);
-	for (size_t i = 0; i < p->v->plugin->nsource; i++) {
-		struct array *a = &p->array[i];
-
-		if (a->to) {
-			if (p->v->plugin->source[i].join.list)
-				nm_print_end(a->to, p->v);
-			fclose(a->to);
-		}
-		if (!status && !p->v->plugin->source[i].aid && !p->v->plugin->source[i].passive) {
-			begin_array(p, i);
-			fwrite(a->text, 1, a->size, stdout);
-			end_array(p);
-		}
-		free(a->text);
-	}
-	if (!status)
-		puts("\n}");
-	return status ? status : replay_whole(p->v);
-}
-
-static int print_json(void)
-{
-	struct printer p = {0};
-	FILE *from = NULL, *record = NULL;
-	int status = open_view(&p.v, NULL), closed;
-
-	if (!status)
-		status = open_file(&from, arg.replay, "r");
-	if (!status)
-		status = open_file(&record, arg.record, "w");
-	if (!status)
-		status = from ? print_replay(&p, from) : print_live(&p, record);
-	if (from)
-		fclose(from);
-	closed = close_file(record, arg.record);
-	nm_close(p.v);
-	return status ? status : closed;
-}
-
-/* ---- netmon metrics: what the collectd plugin would send -------------------------------------- */
-
-static void print_values(const struct nm_reading *r)
-{
-	for (const struct nm_value *v = r->value; v < r->value + r->n; v++) {
-		printf("%s/%s%s%s ", v->instance, v->type, v->type_instance ? "-" : "",
-		       v->type_instance ? v->type_instance : "");
-		for (size_t i = 0; i < v->n; i++)
-			if (nm_is_gauge(v, i))
-				printf("%s%.15g", i ? ":" : "", r->number[v->first + i].gauge);
-			else
-				printf("%s%llu", i ? ":" : "",
-				       (unsigned long long)r->number[v->first + i].derive);
-		puts(v->slow ? " slow" : "");
-	}
-}
-
-static void print_notices(struct nm_view *v)
-{
-	static const char *const severity[] = {
-		[NM_FAILURE] = "FAILURE", [NM_WARNING] = "WARNING", [NM_OKAY] = "OKAY"};
-	struct nm_notice *n;
-
-	while ((n = nm_take_notice(v))) {
-		printf("%s %s %s: %s", severity[n->severity], n->instance, n->what, n->message);
-		for (size_t i = 0; i < n->nmeta; i++)
-			printf(" %s=%s", n->meta[i].key, n->meta[i].value);
-		putchar('\n');
-		free(n);
-	}
-}
-
-static int metrics_replay(struct nm_view *v, struct nm_reading *r, FILE *from)
-{
-	char err[256];
-	int e;
-
-	while ((e = nm_replay(v, from, r, err, sizeof(err))) == 1) {
-		print_notices(v);
-		printf("# reading %llu\n", (unsigned long long)v->readings);
-		print_values(r);
-	}
-	return e ? fail(USAGE, "--replay %s: %s", arg.replay, err) : replay_whole(v);
-}
-
-/* Events are delivered as they come, as the daemon does. */
-static int wait_for_events(struct nm_view *v, double seconds)
-{
-	uint64_t end = now() + (uint64_t)(seconds * 1e9);
-	struct pollfd fds[MAX_SOURCES];
-	int fd[MAX_SOURCES], err = 0;
-	size_t n = nm_fds(v, fd, MAX_SOURCES);
-
-	for (size_t i = 0; i < n; i++)
-		fds[i] = (struct pollfd){.fd = fd[i], .events = POLLIN};
-	for (uint64_t t; (!err || err == -ENOBUFS) && (t = now()) < end;) {
-		poll(NULL, 0, nm_rest(v));
-		int left = (int)((end - t + 999999) / 1000000), due = nm_timeout(v);
-
-		poll(fds, n, due >= 0 && due < left ? due : left);
-		err = nm_events(v);
-		print_notices(v);
-		fflush(stdout);
-	}
-	return err == -ENOBUFS ? 0 : err;
-}
-
-static int metrics_live(struct nm_view *v, struct nm_reading *r, FILE *record)
-{
-	int err = record ? nm_record(v, record) : 0;
-
-	v->interval = arg.interval;
-	for (unsigned long i = 0; !err && i < arg.count && !ferror(stdout); i++) {
-		if (i)
-			err = wait_for_events(v, arg.interval);
-		if (!err)
-			err = nm_read(v, r);
-		if (err)
-			break;
-		print_notices(v);
-		if (arg.count > 1)
-			printf("# reading %llu\n", (unsigned long long)v->readings);
-		print_values(r);
-	}
-	if (err == -EPERM)
-		return fail(NOT_PERMITTED, "%s needs CAP_NET_ADMIN", arg.plugin->name);
-	return err ? fail(FAILED, "%s: %s", arg.plugin->name, strerror(-err)) : OK;
-}
-
-static int print_metrics(void)
-{
-	struct nm_reading r = {0};
-	struct nm_view *v = NULL;
-	FILE *from = NULL, *record = NULL;
-	int status = open_view(&v, arg.config), closed;
-
-	if (!status)
-		status = open_file(&from, arg.replay, "r");
-	if (!status)
-		status = open_file(&record, arg.record, "w");
-	if (!status)
-		status = from ? metrics_replay(v, &r, from) : metrics_live(v, &r, record);
-	if (from)
-		fclose(from);
-	closed = close_file(record, arg.record);
-	nm_close(v);
-	nm_reading_free(&r);
-	return status ? status : closed;
-}
-
-/* ---- netmon options: what can be configured ------------------------------------------------------ */
-
-/* A hyphen or a dot at a line's start is troff's. */
-static void put_man(const char *s)
-{
-	for (; *s; s++)
-		fputs(*s == '-' ? "\\-" : *s == '\\' ? "\\e" : (char[]){*s, 0}, stdout);
-}
-
-static int print_options(void)
-{
-	const struct nm_option *o;
-	char form[320], def[160];
-
-	for (size_t i = 0; (o = nm_option(arg.plugin, i)); i++) {
-		nm_option_form(o, form, sizeof(form));
-		nm_option_default(arg.plugin, o, def, sizeof(def));
-		if (!arg.man) {
-			printf("%s %s\n    %s\n    Default: %s\n", o->key, form, o->help, def);
-			continue;
-		}
-		printf(".TP\n.BR %s \" ", o->key);
-		for (const char *c = form; *c; c++)
-			fputs(*c == '"' ? "\\(dq" : (char[]){*c, 0}, stdout);
-		puts("\"");
-		put_man(o->help);
-		fputs("\nDefault: ", stdout);
-		put_man(def);
-		puts(".");
-	}
-	return OK;
-}
-
-/* ---- the command line ------------------------------------------------------------------------------ */
-
-static const struct command {
-	const char *name;
-	int (*run)(void);
-} commands[] = {
-	{"metrics", print_metrics},
-	{"options", print_options},
-};
-
-static int help(FILE *to)
-{
-	fputs("Usage: netmon COMMAND [OPTION]...\n\n"
-	      "Shows what the Linux kernel says of its network. Reads only, changes nothing.\n\n"
-	      "Commands:\n"
-	      "  PLUGIN           everything that the kernel says to this plugin, as JSON\n"
-	      "  metrics PLUGIN   the values that the collectd plugin would send now\n"
-	      "  options PLUGIN   what the collectd plugin can be configured with\n\n"
-	      "Options:\n"
-	      "  --namespace NAME    read the network namespace of this name\n"
-	      "  --record FILE       write what the kernel answered as a pcap file\n"
-	      "  --replay FILE       read such a file instead of asking the kernel\n"
-	      "  --no-unknown-attrs  leave out attributes that netmon has no name for\n"
-	      "  --option 'KEY VALUE...'\n"
-	      "                      metrics: configure the plugin, as in collectd.conf\n"
-	      "  --count N           metrics: readings (1); what changes between two is told\n"
-	      "  --interval SECONDS  metrics: time between two readings (10)\n"
-	      "  --man               options: as manual page\n"
-	      "  --help, --version\n\n"
-	      "Plugins: ",
-	      to);
-	for (size_t i = 0; i < NM_COUNT(plugins); i++)
-		fprintf(to, "%s%s", i ? ", " : "", short_name(plugins[i]));
-	fputs("\n\nExit status: 0 done, 1 failed, 2 wrong usage or no recording, 3 incomplete,\n"
-	      "4 not permitted.\n",
-	      to);
-	return to == stdout ? OK : USAGE;
-}
-
-/* One word of an option as collectd's own parser would see it; the rest follows it. */
-static char *next_word(char *s, char **word, struct nm_arg *a)
-{
-	bool quoted;
-	char *end;
-
-	while (isspace((unsigned char)*s))
-		s++;
-	if (!*s)
-		return NULL;
-	quoted = *s == '"';
-	*word = s += quoted;
-	s += quoted ? strcspn(s, "\"") : strcspn(s, " \t");
-	if (*s)
-		*s++ = 0;
-	*a = (struct nm_arg){.type = NM_ARG_STRING, .string = *word};
-	double number = strtod(*word, &end);
-
-	if (!quoted && end != *word && !*end)
-		*a = (struct nm_arg){.type = NM_ARG_NUMBER, .number = number};
-	else if (!quoted && (!strcasecmp(*word, "true") || !strcasecmp(*word, "false")))
-		*a = (struct nm_arg){.type = NM_ARG_BOOL,
-				     .boolean = tolower((unsigned char)**word) == 't'};
-	return s;
-}
-
-static int set_option(const char *text)
-{
-	char *copy = strdup(text), *s = copy, *key = NULL, *word, err[768];
-	struct nm_arg a[32], ignored;
-	size_t n = 0;
-	int e = 0;
-
-	if (!copy)
-		return fail(FAILED, "%s", strerror(ENOMEM));
-	s = next_word(s, &key, &ignored);
-	while (s && n < NM_COUNT(a) && (s = next_word(s, &word, &a[n])))
-		n++;
-	e = nm_config_set(arg.plugin, arg.config, key ? key : "", a, n, err, sizeof(err));
-	free(copy);
-	return e ? fail(USAGE, "--option: %s", err) : OK;
-}
-
-static const struct nm_plugin *plugin_named(const char *name)
+const struct nm_plugin *plugin_named(const char *name)
 {
 	for (size_t i = 0; i < NM_COUNT(plugins); i++)
 		if (!strcmp(short_name(plugins[i]), name))
@@ -480,121 +66,520 @@ static const struct nm_plugin *plugin_named(const char *name)
 	return NULL;
 }
 
-enum { RECORD = 256, REPLAY, NAMESPACE, NO_UNKNOWN, OPTION, COUNT, INTERVAL, MAN, HELP, VERSION };
+/* ---- commands ------------------------------------------------------------------------ */
 
-static const struct option longs[] = {
-	{"record", required_argument, NULL, RECORD},
-	{"replay", required_argument, NULL, REPLAY},
-	{"namespace", required_argument, NULL, NAMESPACE},
-	{"no-unknown-attrs", no_argument, NULL, NO_UNKNOWN},
-	{"option", required_argument, NULL, OPTION},
-	{"count", required_argument, NULL, COUNT},
-	{"interval", required_argument, NULL, INTERVAL},
-	{"man", no_argument, NULL, MAN},
-	{"help", no_argument, NULL, HELP},
-	{"version", no_argument, NULL, VERSION},
-	{0},
+enum {
+	SHOW = 1 << 0,
+	METRICS = 1 << 1,
+	OPTIONS = 1 << 2,
+	NO_OPTION = 1 << 3, /* but --help */
+	DIFF = 1 << 4,
+	WATCH = 1 << 5,
+	TOP = 1 << 6,
+	EXPLAIN = 1 << 7,
 };
 
-static int number(const char *option, const char *text, double min, double max, double *to)
+static int show_help(void);
+
+static const struct command commands[] = {
+	{"all", show_all, SHOW, "", 0, "everything that all of them show"},
+	{"watch", show_watch, WATCH, " [NAME]...", 16, "changes of these as they happen"},
+	{"explain", show_explain, EXPLAIN, " ADDRESS", 1,
+	 "the way of a packet: rule, route, neighbour, port"},
+	{"top", show_top, TOP, "", 0, "a live table of interfaces and their traffic"},
+	{"diff", show_diff, DIFF, " FILE [FILE]", 2,
+	 "what differs between two outputs, or one and now"},
+	{"metrics", show_metrics, METRICS, " PLUGIN...", 64,
+	 "the values that the collectd plugins would send now"},
+	{"options", show_options, OPTIONS, " PLUGIN", 1,
+	 "what the collectd plugin can be configured with"},
+	{"schema", show_schema, NO_OPTION, " NAME", 1,
+	 "the JSON schema of what a command above prints"},
+	{"history", NULL, 0, " ...", 0, "values of the past, by netmon-graph"},
+	{"summary", NULL, 0, " ...", 0, "traffic by day, week or month, by netmon-graph"},
+	{"help", show_help, OPTIONS, " COMMAND", 1, "more about one of these"},
+};
+/* forward can be followed, and then prints rates */
+static int show_one(void)
+{
+	return arg.interval > 0 ? show_rates() : show();
+}
+
+static const struct command show_command = {"", show_one, SHOW, "", 0, ""};
+static const struct command *command = &show_command; /* that was given */
+
+static const struct command *command_named(const char *name)
+{
+	for (size_t i = 0; i < NM_COUNT(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+/* ---- options --------------------------------------------------------------------------- */
+
+enum kind { YES, TEXT_OF, NUMBER, COUNT, BIT, FLAG, FORMAT, COLOR, MANY, VERSION };
+
+static const struct option {
+	const char *name;
+	char letter;
+	enum kind kind;
+	const char *value; /* NULL: takes none; "[...]": only behind "=" */
+	unsigned group;    /* of commands that take it */
+	unsigned bit;      /* of BIT and FLAG; or a format */
+	void *to;
+	double min, max;
+	const char *help;
+} options[] = {
+	{"json", 0, FORMAT, NULL, SHOW | METRICS | DIFF | EXPLAIN, FORMAT_JSON, NULL, 0, 0,
+	 "JSON, an entry on a line (default in a file or pipe)"},
+	{"pretty", 0, FORMAT, NULL, SHOW | METRICS | EXPLAIN, FORMAT_PRETTY, NULL, 0, 0,
+	 "JSON, a value on a line (default on a terminal)"},
+	{"ndjson", 0, FORMAT, NULL, SHOW | METRICS | DIFF | WATCH, FORMAT_NDJSON, NULL, 0, 0,
+	 "JSON objects, an entry each, one on a line"},
+	{"summary", 's', YES, NULL, SHOW, 0, &arg.summary, 0, 0, "a table for people"},
+	{"ipv4", '4', BIT, NULL, SHOW, ONLY_IPV4, &arg.only, 0, 0, "only IPv4"},
+	{"ipv6", '6', BIT, NULL, SHOW, ONLY_IPV6, &arg.only, 0, 0, "only IPv6"},
+	{"table", 0, TEXT_OF, "TABLE", SHOW, 0, &arg.table, 0, 0,
+	 "only this routing table: its name or number"},
+	{"arp", 0, BIT, NULL, SHOW, ONLY_ARP, &arg.only, 0, 0, "only ARP entries (IPv4)"},
+	{"ndp", 0, BIT, NULL, SHOW, ONLY_NDP, &arg.only, 0, 0,
+	 "only neighbour discovery entries (IPv6)"},
+	{"bridge", 0, BIT, NULL, SHOW, ONLY_BRIDGE, &arg.only, 0, 0,
+	 "only forwarding entries of bridges"},
+	{"interface", 'i', TEXT_OF, "NAME", SHOW, 0, &arg.interface, 0, 0,
+	 "only what belongs to this interface"},
+	{"addresses", 0, BIT, NULL, SHOW, ONLY_ADDRESSES, &arg.only, 0, 0,
+	 "interfaces and their addresses"},
+	{"extended", 0, BIT, NULL, SHOW, ONLY_EXTENDED, &arg.only, 0, 0,
+	 "interfaces, their speed and their counters alone"},
+	{"wireguard", 0, BIT, NULL, SHOW, ONLY_WIREGUARD, &arg.only, 0, 0,
+	 "interfaces and WireGuard's peers"},
+	{"no-unknown-attrs", 0, FLAG, NULL, SHOW | WATCH | DIFF, NM_NO_UNKNOWN, &arg.print, 0, 0,
+	 "leave out attributes that netmon has no row for"},
+	{"color", 0, COLOR, "[always|auto|never]", SHOW | DIFF | WATCH | TOP | EXPLAIN, 0, NULL, 0,
+	 0, "colours; auto: on a terminal without NO_COLOR"},
+	{"config", 'c', TEXT_OF, "FILE", METRICS, 0, &arg.config_file, 0, 0,
+	 "configuration: a file as collectd reads it"},
+	{"option", 'o', MANY, "LINE", METRICS, 0, NULL, 0, 0,
+	 "configuration: one line, \"KEY VALUE...\""},
+	{"openmetrics", 0, YES, NULL, METRICS, 0, &arg.openmetrics, 0, 0,
+	 "OpenMetrics, as a textfile collector reads it"},
+	{"count", 'n', COUNT, "N", METRICS | SHOW, 0, &arg.count, 1, 1e9,
+	 "readings (1; forward --interval: until it is ended)"},
+	{"interval", 0, NUMBER, "SECONDS", METRICS | TOP | SHOW, 0, &arg.interval, 0.01, 86400,
+	 "time between two readings (metrics: 10, top: 1)"},
+	{"since-start", 0, YES, NULL, WATCH, 0, &arg.since_start, 0, 0,
+	 "count the changes of each since the start"},
+	{"sort", 0, TEXT_OF, "COLUMN", TOP, 0, &arg.sort, 0, 0,
+	 "name, rx, tx, rx-packets, tx-packets, errors or used"},
+	{"filter", 0, TEXT_OF, "TEXT", TOP, 0, &arg.filter, 0, 0,
+	 "only interfaces with this in the name, or like eth*"},
+	{"once", '1', YES, NULL, TOP, 0, &arg.once, 0, 0,
+	 "print once, after one interval, without control codes"},
+	{"from", 0, TEXT_OF, "ADDRESS", EXPLAIN, 0, &arg.from, 0, 0, "the packet's source"},
+	{"iif", 0, TEXT_OF, "NAME", EXPLAIN, 0, &arg.iif, 0, 0, "it came in there; needs --from"},
+	{"mark", 0, NUMBER, "N", EXPLAIN, 0, &arg.mark, 0, 4294967295.0, "its mark"},
+	{"man", 0, YES, NULL, OPTIONS, 0, &arg.man, 0, 0, "as a manual page"},
+	{"namespace", 'N', TEXT_OF, "NAME", SHOW | METRICS | DIFF | WATCH | TOP | EXPLAIN, 0,
+	 &arg.netns, 0, 0, "read the network namespace of this name"},
+	{"record", 0, TEXT_OF, "FILE", SHOW | METRICS, 0, &arg.record, 0, 0,
+	 "write what the kernel answered as a pcap file"},
+	{"replay", 0, TEXT_OF, "FILE", SHOW | METRICS, 0, &arg.replay, 0, 0,
+	 "read such a file instead of asking the kernel"},
+	{"help", 'h', YES, NULL, ~0u, 0, &arg.help, 0, 0, "this text"},
+	{"version", 'V', VERSION, NULL, ~0u, 0, NULL, 0, 0, NULL},
+};
+
+/* Options that only some nouns take. */
+static bool noun_takes(const struct noun *n, const struct option *o)
+{
+	if (o->kind == BIT)
+		return n && n->only & o->bit;
+	if (o->to == &arg.interface)
+		return n && n->interface;
+	if (o->to == &arg.table)
+		return n && n->table;
+	if (command->group & SHOW && (o->to == &arg.interval || o->to == &arg.count))
+		return n && n->rates;
+	return true;
+}
+
+static bool takes(const struct option *o)
+{
+	return o->group & command->group && noun_takes(arg.noun, o);
+}
+
+/* ---- help -------------------------------------------------------------------------------- */
+
+static void say_option(const struct option *o)
+{
+	char text[64];
+	int n = snprintf(text, sizeof(text), "%s%.1s%s--%s%s%s", o->letter ? "-" : "    ",
+			 &o->letter, o->letter ? ", " : "", o->name,
+			 o->value ? *o->value == '[' ? "[=" : "=" : "",
+			 o->value ? o->value + (*o->value == '[') : "");
+
+	printf("  %-26s%s%s\n", text, n > 25 ? "\n                            " : "", o->help);
+}
+
+static int help_of(const char *name)
+{
+	printf("Usage: netmon %s%s [OPTION]...\n\nShows %s.\n\nOptions:\n", name, command->words,
+	       arg.noun ? arg.noun->help : command->help);
+	for (size_t i = 0; i < NM_COUNT(options); i++)
+		if (options[i].help && takes(&options[i]))
+			say_option(&options[i]);
+	if (command->group & METRICS)
+		puts("\n`netmon options PLUGIN` says what can be configured.");
+	return OK;
+}
+
+static int help_all(FILE *to)
+{
+	fputs("Usage: netmon COMMAND [OPTION]...\n\n"
+	      "Shows what the Linux kernel says of its network. Reads only, changes nothing.\n\n"
+	      "Shows as JSON, or as a table with --summary:\n",
+	      to);
+	for (const struct noun *n = nouns; n->name; n++)
+		if (noun_plugin(n))
+			fprintf(to, "  %-20s%s\n", n->name, n->help);
+	for (size_t i = 0; i < NM_COUNT(plugins); i++) {
+		const struct noun *n = noun_named(short_name(plugins[i]));
+		const struct noun *known = nouns;
+
+		while (known->name && known != n)
+			known++;
+		if (!known->name)
+			fprintf(to, "  %-20s%s\n", n->name, n->help);
+	}
+	for (size_t i = 0; i < NM_COUNT(commands); i++)
+		fprintf(to, "%s  %s%-*s%s\n", i == 1 ? "\nOther commands:\n" : "", commands[i].name,
+			(int)(20 - strlen(commands[i].name)), commands[i].words, commands[i].help);
+	fputs("\n`netmon COMMAND --help` says what each accepts. Plugins: ", to);
+	for (size_t i = 0; i < NM_COUNT(plugins); i++)
+		fprintf(to, "%s%s", i ? ", " : "", short_name(plugins[i]));
+	fputs(".\n\nExit status: 0 done, 1 failed or different, 2 wrong usage, 3 incomplete,\n"
+	      "4 not permitted.\n",
+	      to);
+	return to == stdout ? OK : USAGE;
+}
+
+/* ---- what is misspelt ----------------------------------------------------------------------- */
+
+/* Letters to change, leave out or put in, and neighbours to swap, until a is b. */
+static size_t distance(const char *a, const char *b)
+{
+	enum { MOST = 32 };
+	size_t d[MOST + 1][MOST + 1], n = strnlen(a, MOST), m = strnlen(b, MOST);
+
+	for (size_t i = 0; i <= n; i++)
+		for (size_t k = 0; k <= m; k++) {
+			if (!i || !k) {
+				d[i][k] = i + k;
+				continue;
+			}
+			size_t best = d[i - 1][k - 1] + (a[i - 1] != b[k - 1]);
+
+			best = d[i - 1][k] + 1 < best ? d[i - 1][k] + 1 : best;
+			best = d[i][k - 1] + 1 < best ? d[i][k - 1] + 1 : best;
+			if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1] &&
+			    d[i - 2][k - 2] + 1 < best)
+				best = d[i - 2][k - 2] + 1;
+			d[i][k] = best;
+		}
+	return d[n][m];
+}
+
+struct nearest {
+	const char *to, *name;
+	size_t distance;
+};
+
+static void consider(struct nearest *n, const char *name)
+{
+	size_t d = distance(n->to, name);
+
+	if (strlen(n->to) >= 3 && !strncmp(name, n->to, strlen(n->to))) /* it is cut short */
+		d = 0;
+	if (d < n->distance) {
+		n->distance = d;
+		n->name = name;
+	}
+}
+
+static int no_command(const char *name)
+{
+	struct nearest n = {.to = name, .distance = 3};
+
+	for (const struct noun *x = nouns; x->name; x++)
+		consider(&n, x->name);
+	for (size_t i = 0; i < NM_COUNT(plugins); i++)
+		consider(&n, short_name(plugins[i]));
+	for (size_t i = 0; i < NM_COUNT(commands); i++)
+		consider(&n, commands[i].name);
+	if (n.name)
+		return fail(USAGE, "no command \"%s\"; is \"%s\" meant? `netmon --help` lists them",
+			    name, n.name);
+	return fail(USAGE, "no command \"%s\"; `netmon --help` lists them, such as link", name);
+}
+
+static const char *what(void)
+{
+	return arg.noun ? arg.noun->name : command->name;
+}
+
+static int no_option(const char *name)
+{
+	struct nearest n = {.to = name, .distance = 3};
+	bool elsewhere = false;
+
+	for (size_t i = 0; i < NM_COUNT(options); i++) {
+		elsewhere |= !strcmp(options[i].name, name);
+		if (takes(&options[i]))
+			consider(&n, options[i].name);
+	}
+	if (elsewhere)
+		return fail(USAGE, "%s takes no --%s; `netmon %s --help` says what it takes",
+			    what(), name, what());
+	if (n.name)
+		return fail(USAGE,
+			    "no option --%s; is --%s meant? `netmon %s --help` says what it takes",
+			    name, n.name, what());
+	return fail(USAGE, "no option --%s; `netmon %s --help` says what it takes", name, what());
+}
+
+/* ---- the command line -------------------------------------------------------------------------- */
+
+static int number(const struct option *o, const char *text, double *to)
 {
 	char *end;
 
 	*to = strtod(text, &end);
-	if (*text && !*end && *to >= min && *to <= max)
+	if (*text && !*end && *to >= o->min && *to <= o->max)
 		return OK;
 	return fail(USAGE, "--%s: \"%s\" is not accepted; accepted is a number from %g to %g",
-		    option, text, min, max);
+		    o->name, text, o->min, o->max);
 }
 
-static int parse(int argc, char **argv)
+static int set_color(const char *how)
 {
-	int c, status = OK;
-	double count;
+	if (!*how || !strcmp(how, "always"))
+		arg.color = true;
+	else if (!strcmp(how, "never"))
+		arg.color = false;
+	else if (strcmp(how, "auto") != 0)
+		return fail(USAGE,
+			    "--color: \"%s\" is not accepted; accepted is always, auto or never",
+			    how);
+	return OK;
+}
 
-	while (!status && (c = getopt_long(argc, argv, "", longs, NULL)) != -1)
-		switch (c) {
-		case RECORD:
-			arg.record = optarg;
-			break;
-		case REPLAY:
-			arg.replay = optarg;
-			break;
-		case NAMESPACE:
-			arg.netns = optarg;
-			break;
-		case NO_UNKNOWN:
-			arg.print |= NM_NO_UNKNOWN;
-			break;
-		case OPTION:
-			status = set_option(optarg);
-			break;
-		case COUNT:
-			status = number("count", optarg, 1, 1e9, &count);
-			arg.count = (unsigned long)count;
-			break;
-		case INTERVAL:
-			status = number("interval", optarg, 0.01, 86400, &arg.interval);
-			break;
-		case MAN:
-			arg.man = true;
-			break;
-		case HELP:
-			exit(help(stdout));
-		case VERSION:
-			puts("netmon " NM_VERSION);
-			exit(OK);
-		default:
-			return USAGE; /* getopt has said why */
-		}
-	return status;
+static int set(const struct option *o, const char *value)
+{
+	double n;
+	int status;
+
+	switch (o->kind) {
+	case YES:
+		*(bool *)o->to = true;
+		return OK;
+	case TEXT_OF:
+		*(const char **)o->to = value;
+		return OK;
+	case NUMBER:
+		return number(o, value, o->to);
+	case COUNT:
+		arg.counted = true;
+		status = number(o, value, &n);
+		*(unsigned long *)o->to = (unsigned long)n;
+		return status;
+	case BIT:
+	case FLAG:
+		*(unsigned *)o->to |= o->bit;
+		return OK;
+	case FORMAT:
+		arg.format = o->bit;
+		return OK;
+	case COLOR:
+		return set_color(value);
+	case MANY:
+		if (arg.options == NM_COUNT(arg.option))
+			return fail(USAGE, "--%s: at most %zu; -c reads them from a file", o->name,
+				    NM_COUNT(arg.option));
+		arg.option[arg.options++] = value;
+		return OK;
+	default:
+		puts("netmon " NM_VERSION);
+		exit(OK);
+	}
+}
+
+/* One option, which may take its value from the next word. */
+static int take_option(char **word, size_t *i, size_t n)
+{
+	const char *s = word[*i], *value = NULL;
+	const struct option *o = NULL;
+	char name[64];
+	bool is_long = s[1] == '-';
+	size_t len = is_long ? strcspn(s + 2, "=") : 1;
+
+	snprintf(name, sizeof(name), "%.*s", (int)len, s + 1 + is_long);
+	for (size_t k = 0; !o && k < NM_COUNT(options); k++)
+		if (takes(&options[k]) &&
+		    (is_long ? !strcmp(options[k].name, name) : options[k].letter == s[1]))
+			o = &options[k];
+	if (!o)
+		return is_long ? no_option(name) :
+				 fail(USAGE, "no option %s; `netmon %s --help` says what it takes",
+				      s, what());
+	if (is_long && s[2 + len] == '=')
+		value = s + 3 + len;
+	else if (!is_long && s[2])
+		value = s + 2;
+	if (!o->value && value)
+		return fail(USAGE, "--%s takes no value, and \"%s\" is one", o->name, value);
+	if (o->value && *o->value != '[' && !value) {
+		if (*i + 1 >= n)
+			return fail(USAGE, "--%s needs a value: %s", o->name, o->value);
+		value = word[++*i];
+	}
+	return set(o, value ? value : "");
+}
+
+static int parse(char **word, size_t n)
+{
+	bool only_words = false;
+	int status = OK;
+
+	arg.word = word;
+	for (size_t i = 0; !status && i < n; i++) {
+		if (!only_words && !strcmp(word[i], "--"))
+			only_words = true;
+		else if (!only_words && word[i][0] == '-' && word[i][1])
+			status = take_option(word, &i, n);
+		else
+			word[arg.words++] = word[i];
+	}
+	if (status || arg.help)
+		return status;
+	if (arg.words > command->max)
+		return fail(USAGE,
+			    "\"%s\" is one word too many; `netmon %s --help` says what is "
+			    "accepted",
+			    arg.word[command->max], what());
+	if (arg.record && arg.replay)
+		return fail(USAGE, "--record and --replay exclude each other");
+	return OK;
+}
+
+/* The table of options for the manual: a hyphen at a line's start would be troff's. */
+static int help_man(void)
+{
+	for (const struct option *o = options; o < options + NM_COUNT(options); o++) {
+		if (!o->help)
+			continue;
+		printf(".TP\n\\fB\\-\\-%s\\fR", o->name);
+		if (o->value)
+			printf("%s\\fI%s\\fR", *o->value == '[' ? "[=" : "=",
+			       o->value + (*o->value == '['));
+		if (o->letter)
+			printf(", \\fB\\-%c\\fR", o->letter);
+		printf("\n%s\n", o->help);
+	}
+	return OK;
+}
+
+static int show_help(void)
+{
+	if (arg.man)
+		return help_man();
+	if (!arg.words)
+		return help_all(stdout);
+	const struct noun *noun = noun_named(arg.word[0]);
+	const struct command *c = noun ? &show_command : command_named(arg.word[0]);
+
+	if (!c)
+		return no_command(arg.word[0]);
+	if (!c->run)
+		return run_graph((char *[]){arg.word[0], (char[]){"--help"}}, 2);
+	arg.noun = noun;
+	command = c;
+	return help_of(arg.word[0]);
 }
 
 /* A reader that went away has seen enough; a disk that is full is another thing. */
 static int close_output(void)
 {
+	struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
 	bool failed = ferror(stdout);
 
 	errno = 0;
 	failed |= fflush(stdout) != 0;
-	if (!failed || errno == EPIPE)
+	if (!failed || errno == EPIPE || (poll(&out, 1, 0) == 1 && out.revents & POLLERR))
 		return OK;
 	return fail(FAILED, "standard output cannot be written: %s", strerror(errno ? errno : EIO));
 }
 
+static void choose_format(void)
+{
+	bool terminal = isatty(STDOUT_FILENO);
+
+	if (arg.format == FORMAT_PRETTY ||
+	    (arg.format == FORMAT_AUTO && terminal && command->group & SHOW))
+		arg.print |= NM_PRETTY;
+	if (arg.format == FORMAT_NDJSON)
+		arg.print |= NM_ONE_LINE;
+}
+
+/* Called by the name of one of the toolkit's five commands, or by netmon's own. */
+static const struct noun *called_as(const char *program)
+{
+	const char *slash = strrchr(program, '/');
+
+	program = slash ? slash + 1 : program;
+	for (const struct noun *n = nouns; n->name; n++)
+		if (n->toolkit && !strcmp(n->toolkit, program))
+			return n;
+	return NULL;
+}
+
 int main(int argc, char **argv)
 {
-	const char *name = argc > 1 ? argv[1] : "--help";
-	int (*run)(void) = print_json;
-	int status, skip = 1;
+	const char *name;
+	int status, closed, skip = 1;
 
-	if (name[0] == '-')
-		return parse(argc, argv) ? USAGE : help(stderr);
-	arg.plugin = plugin_named(name);
-	for (size_t i = 0; i < NM_COUNT(commands); i++)
-		if (!strcmp(commands[i].name, name)) {
-			arg.plugin = argc > 2 ? plugin_named(argv[2]) : NULL;
-			run = commands[i].run;
-			skip = 2;
+	signal(SIGPIPE, SIG_IGN); /* a write says EPIPE then, and what is open is closed */
+	setlocale(LC_CTYPE, "");
+	name = getenv("NO_COLOR");
+	arg.color = isatty(STDOUT_FILENO) && !(name && *name);
+	arg.noun = argc ? called_as(argv[0]) : NULL;
+	arg.toolkit = arg.noun;
+	if (!arg.noun) {
+		name = argc > 1 ? argv[1] : "";
+		if (!strcmp(name, "--help") || !strcmp(name, "-h"))
+			return help_all(stdout);
+		if (!strcmp(name, "--version") || !strcmp(name, "-V")) {
+			puts("netmon " NM_VERSION);
+			return close_output();
 		}
-	if (!arg.plugin && skip == 2)
-		return fail(USAGE, "%s %s: a plugin is needed; `netmon --help` lists them", name,
-			    argc > 2 ? argv[2] : "");
-	if (!arg.plugin)
-		return fail(USAGE, "no command \"%s\"; `netmon --help` lists them, such as link",
-			    name);
-	if (nm_config_new(arg.plugin, &arg.config))
-		return fail(FAILED, "%s", strerror(ENOMEM));
-	argv[skip] = argv[0];
-	status = parse(argc - skip, argv + skip);
-	if (!status && optind < argc - skip)
-		status = fail(USAGE,
-			      "\"%s\" is one word too many; `netmon --help` says what is accepted",
-			      argv[skip + optind]);
-	if (!status && arg.record && arg.replay)
-		status = fail(USAGE, "--record and --replay exclude each other");
-	if (!status)
-		status = run();
-	nm_config_free(arg.plugin, arg.config);
-	return status ? status : close_output();
+		if (!*name || *name == '-')
+			return help_all(stderr);
+		skip = 2;
+		arg.noun = noun_named(name);
+		const struct command *c = arg.noun ? &show_command : command_named(name);
+
+		if (!c)
+			return no_command(name);
+		command = c;
+		if (!c->run) /* a program of its own, which knows its own words */
+			return run_graph(argv + 1, (size_t)argc - 1);
+	}
+	status = parse(argv + skip, (size_t)(argc - skip));
+	if (!status) {
+		choose_format();
+		status = arg.help ? help_of(what()) : command->run();
+	}
+	closed = close_output();
+	return status ? status : closed;
 }

@@ -55,20 +55,16 @@ struct view {
 
 	nm_tap *tap;
 	void *tap_arg;
+	nm_adds *adds;
+	void *adds_arg;
 	FILE *record;
 	int record_error;
 	struct nm_map names;         /* ifindex -> struct nm_link */
 	struct nm_map owners, bases; /* owner.c */
 	size_t owned;                /* instances of this reading that have an owner */
-	const char *each;    /* the kind of links that a source is asked for; may be NULL */
-	struct {             /* the object that nm_print() has left open */
-		bool is;
-		uint32_t seq, link; /* of its messages */
-		bool none;          /* no element yet in its list */
-		bool any;           /* an element is open too */
-		bool empty;         /* whose own list is empty */
-		uint8_t key[32];
-	} open;
+	const char *each;            /* the kind of links that a source is asked for; may be NULL */
+	bool begun;                  /* the answer's object: the next message goes on with it */
+	unsigned renamed;            /* times that a name of an interface was new */
 
 	struct nm_notice *first, **last;
 	size_t waiting;
@@ -111,6 +107,56 @@ void nm_record_family(struct view *w, const char *family, uint16_t id);
 int nm_file_open(struct view *w, const struct nm_source *s); /* in the calling thread's namespace */
 int nm_file_read(struct view *w, const struct nm_source *s);
 void nm_file_replay(struct view *w, const struct nlmsghdr *h);
+
+/* writer.c: what nm_json_...() and json.c write; a piece is what fits without a look */
+#define NM_JSON_PIECE 1024
+struct nm_json {
+	FILE *f;
+	char *at, *end; /* in buf */
+	unsigned depth, lines;
+	bool first;   /* no element yet in the innermost container */
+	bool unknown; /* print attributes without a row */
+	bool failed;
+	struct {
+		bool list, element; /* are open */
+		uint8_t key[32];    /* of the element */
+	} joined;                   /* the object that goes on in the next message */
+	uint64_t flushes;
+	struct nm_map shapes; /* table -> how it is printed */
+	struct shape *last;   /* of the last message */
+	struct nm_map names[2];
+	bool named[2];           /* were loaded */
+	const struct view *of;   /* what is remembered belongs to this view */
+	unsigned renamed, epoch; /* and to these names of interfaces */
+	char buf[1 << 15];
+};
+void nm_shapes_free(struct nm_json *j);
+void nm_put_text(struct nm_json *j, const char *s, size_t len);
+void nm_put_number(struct nm_json *j, uint64_t u, bool negative);
+void nm_put_quoted(struct nm_json *j, const char *text, size_t max);
+void nm_put_hex(struct nm_json *j, const uint8_t *p, size_t len, char between);
+void nm_json_open(struct nm_json *j, char bracket); /* behind a key that was written */
+void nm_json_broken(struct nm_json *j);
+static inline char *nm_room(struct nm_json *j, size_t n)
+{
+	if ((size_t)(j->end - j->at) < n)
+		nm_json_flush(j);
+	return j->at;
+}
+static inline void nm_put(struct nm_json *j, char c)
+{
+	*nm_room(j, 1) = c;
+	j->at++;
+}
+/* What separates the next element from the one before. */
+static inline void nm_json_element(struct nm_json *j)
+{
+	if (!j->first)
+		nm_put(j, ',');
+	j->first = false;
+	if (j->depth <= j->lines)
+		nm_json_broken(j);
+}
 
 /* decode.c */
 const struct nlattr *nm_attr_first(const void *from, const void *end);

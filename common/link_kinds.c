@@ -140,7 +140,7 @@ static const struct nm_field vlan_rows[] = {
 static const struct nm_table vlan = NM_ATTRS("IFLA_VLAN_", vlan_rows, &nm_IFLA_VLAN);
 
 static const struct nm_field vrf_rows[] = {
-	NM_A(IFLA_VRF_TABLE, UINT),
+	NM_A(IFLA_VRF_TABLE, TABLE),
 };
 static const struct nm_table vrf = NM_ATTRS("IFLA_VRF_", vrf_rows, &nm_IFLA_VRF);
 

@@ -14,10 +14,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <linux/genetlink.h>
-#include <linux/if.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <time.h>
@@ -27,7 +28,9 @@
 
 #define BUF_SIZE       32768 /* the kernel fills no more in one go, unless a message is larger */
 #define BUF_MAX        (16 << 20)
+#define BUF_TAPPED     (1 << 20) /* what was printed cannot be read again into a larger one */
 #define DUMP_TRIES     3
+#define RECEIVE_BUFFER (8 << 20) /* of events, where no configuration says how much */
 #define ANSWER_TIMEOUT 10        /* s without a word: the kernel has lost the question */
 #define TORN_TRIES     9         /* after which what they had together is as good as whole */
 #define MAX_EVENTS     (1 << 17) /* in one go: changes faster than we read must not hold a reading */
@@ -107,6 +110,7 @@ static void learn_name(struct view *w, const struct nlmsghdr *nlh)
 		if (ifi->ifi_family == AF_BRIDGE) /* it has only left its bridge */
 			return;
 		nm_map_del(&w->names, &index);
+		w->renamed++;
 		return;
 	}
 	for (a = nm_attr_first(ifi + 1, mnl_nlmsg_get_payload_tail(nlh));
@@ -119,14 +123,55 @@ static void learn_name(struct view *w, const struct nlmsghdr *nlh)
 	l = name ? nm_map_put(&w->names, &index, NULL) : NULL;
 	if (!l)
 		return;
+	w->renamed += strncmp(l->name, name, IFNAMSIZ) != 0;
 	snprintf(l->name, sizeof(l->name), "%s", name);
 	if (ifi->ifi_family == AF_UNSPEC)
 		l->each = w->each && kind && !strcmp(kind, w->each);
 }
 
+/*
+ * Who only looks does not read all links for the sake of a few names: any socket
+ * of the namespace answers (sock_do_ioctl()).  That there is none is kept too.
+ */
+static const char *ask_name(struct view *w, uint32_t ifindex)
+{
+	struct ifreq r = {.ifr_ifindex = (int)ifindex};
+	struct nm_link *l;
+
+	if (w->pub.config || !w->bus[NM_ROUTE].ask)
+		return NULL;
+	l = nm_map_put(&w->names, &ifindex, NULL);
+	if (l && !ioctl(mnl_socket_get_fd(w->bus[NM_ROUTE].ask), SIOCGIFNAME, &r))
+		snprintf(l->name, sizeof(l->name), "%.*s", IFNAMSIZ - 1, r.ifr_name);
+	w->renamed++;
+	return l ? l->name : NULL;
+}
+
 const char *nm_ifname(const struct nm_view *v, uint32_t ifindex)
 {
-	return nm_map_get(&view_of(v)->names, &ifindex);
+	const char *name = nm_map_get(&view_of(v)->names, &ifindex);
+
+	if (!name && ifindex)
+		name = ask_name(view_of(v), ifindex);
+	return name && *name ? name : NULL;
+}
+
+uint32_t nm_ifindex(const struct nm_view *v, const char *name)
+{
+	struct view *w = view_of(v);
+	struct ifreq r = {0};
+	const struct nm_link *l;
+	const void *index;
+
+	if (w->bus[NM_ROUTE].ask && strlen(name) < IFNAMSIZ) {
+		memcpy(r.ifr_name, name, strlen(name));
+		if (!ioctl(mnl_socket_get_fd(w->bus[NM_ROUTE].ask), SIOCGIFINDEX, &r))
+			return (uint32_t)r.ifr_ifindex;
+	}
+	for (size_t i = 0; (l = nm_map_next(&w->names, &index, &i));)
+		if (!strncmp(l->name, name, IFNAMSIZ))
+			return *(const uint32_t *)index;
+	return 0;
 }
 
 /*
@@ -174,6 +219,8 @@ static void deliver(struct view *w, enum nm_bus bus, const struct nlmsghdr *nlh,
 	m.src = source_of(w, bus, nlh, &m.gone);
 	if (m.src) {
 		n = index_attrs(w, m.src->table, nlh, set);
+		m.goes_on = m.src->join.list && !event && w->begun;
+		w->begun = m.src->join.list && !event;
 		err = nm_hand_on(w, &m);
 		while (n)
 			w->attr[set[--n]] = NULL;
@@ -197,7 +244,7 @@ void nm_answer_starts(struct view *w, const struct nm_source *s, uint32_t seq, b
 	w->asked = s;
 	w->seq = seq;
 	w->dump = dump;
-	w->done = w->interrupted = w->cut = false;
+	w->done = w->interrupted = w->cut = w->begun = false;
 	w->answer = 0;
 	if (dump && w->pub.config && w->pub.plugin->begin)
 		w->pub.plugin->begin(&w->pub, s);
@@ -452,6 +499,8 @@ static int ask(struct view *w, const struct nm_source *s, const void *key)
 		mnl_attr_put_u32(h, s->each_by, w->pub.link);
 	if (s->ask)
 		s->ask(&w->pub, h, key);
+	if (w->adds && !key)
+		w->adds(s, h, w->adds_arg);
 	if (w->record)
 		nm_record_packet(w, bus, NM_REQUEST, h, h->nlmsg_len);
 	start = s->torn ? nm_clock(CLOCK_THREAD_CPUTIME_ID) : 0;
@@ -763,9 +812,10 @@ static int open_socket(struct mnl_socket **nl, enum nm_bus bus)
 
 static int join(struct view *w, enum nm_bus bus, uint32_t group)
 {
-	double bytes = ((const struct nm_config *)w->pub.config)->receive_buffer;
+	const struct nm_config *config = w->pub.config;
 	bool fresh = !w->bus[bus].listen;
-	int err = open_socket(&w->bus[bus].listen, bus), size = (int)bytes;
+	int err = open_socket(&w->bus[bus].listen, bus);
+	int size = config ? (int)config->receive_buffer : RECEIVE_BUFFER;
 
 	if (err)
 		return err;
@@ -838,13 +888,13 @@ int nm_open(struct nm_view **v, const struct nm_plugin *p, const void *config, c
 	*v = NULL;
 	if (!w)
 		return err;
-	w->flags = config ? flags : flags & ~(unsigned)NM_EVENTS;
+	w->flags = flags;
 	w->names = (struct nm_map){.key = sizeof(uint32_t), .val = sizeof(struct nm_link)};
 	nm_owners_open(w);
 	w->pub.plugin = p;
 	w->pub.config = config;
 	w->pub.interval = 10;
-	w->room = BUF_SIZE;
+	w->room = config ? BUF_SIZE : BUF_TAPPED;
 	w->buf = malloc(w->room);
 	w->src = calloc(p->nsource, sizeof(*w->src));
 	w->pub.state = calloc(1, p->state_size ? p->state_size : 1);
@@ -911,4 +961,10 @@ void nm_set_tap(struct nm_view *v, nm_tap *tap, void *arg)
 {
 	view_of(v)->tap = tap;
 	view_of(v)->tap_arg = arg;
+}
+
+void nm_set_adds(struct nm_view *v, nm_adds *adds, void *arg)
+{
+	view_of(v)->adds = adds;
+	view_of(v)->adds_arg = arg;
 }

@@ -51,7 +51,8 @@ enum nm_kind {
 	NM_FLAG,    /* presence is the value */
 	NM_ENUM,    /* .names */
 	NM_BITS,    /* .names, one bit each */
-	NM_IFINDEX, /* of the same namespace: printed with the interface's name */
+	NM_IFINDEX, /* printed with the interface's name, unless .by tells of another namespace */
+	NM_TABLE,   /* a routing table: printed with its name */
 	NM_LLADDR,
 	NM_ADDR,  /* IPv4 or IPv6 by length */
 	NM_GROUP, /* 16 bytes, and the ethertype that tells what they are: struct br_mdb_entry */
@@ -134,8 +135,9 @@ extern const struct nm_table nm_if_stats_table;  /* RTM_NEWSTATS */
 
 struct nm_view;
 struct nm_reading;
+struct nm_json;
 
-/* An answer in several messages that is one object, see nm_print(). */
+/* An answer in several messages that is one object, see nm_msg.goes_on. */
 struct nm_join {
 	uint16_t list;    /* the attribute that goes on in the next message */
 	uint16_t key;     /* its last element goes on too, if the next one's is the same ... */
@@ -184,6 +186,7 @@ struct nm_msg {
 	const struct nlattr *const *attr; /* [type], NULL: absent; up to the table's last row */
 	bool event;                       /* told by the kernel, not asked for */
 	bool gone;                        /* the object was deleted */
+	bool goes_on;                     /* with the object of the message before: nm_join */
 	const char *text;                 /* of a file instead of hdr and attr; ends with a 0 */
 	size_t text_len;
 };
@@ -393,13 +396,17 @@ size_t nm_fds(const struct nm_view *v, int *fd, size_t max);
 /* A tapped view: dumps the i-th source.  0 also if the kernel lacks what can be done without. */
 int nm_dump(struct nm_view *v, size_t i);
 void nm_set_tap(struct nm_view *v, nm_tap *tap, void *arg);
+/* A tapped view: what the host adds to the request of a dump, such as a filter. */
+typedef void nm_adds(const struct nm_source *s, struct nlmsghdr *nlh, void *arg);
+void nm_set_adds(struct nm_view *v, nm_adds *adds, void *arg);
 
 /* For a plugin's callbacks: asks for one object; -ENODEV and the like come from the kernel. */
 int nm_ask(struct nm_view *v, const struct nm_source *s, const void *key);
 /* The kept source will be dumped at the next reading. */
 void nm_distrust(struct nm_view *v, const struct nm_source *s);
-/* The name of an interface of the view, NULL when unknown. */
+/* The name of an interface of the view, NULL when unknown; and its index, 0 when unknown. */
 const char *nm_ifname(const struct nm_view *v, uint32_t ifindex);
+uint32_t nm_ifindex(const struct nm_view *v, const char *name);
 
 /* ---- recordings: pcap files of LINKTYPE_NETLINK ---------------------------- */
 
@@ -528,16 +535,60 @@ struct nm_notice *nm_take_notice(struct nm_view *v);
 
 /* ---- JSON -------------------------------------------------------------------- */
 
-enum { NM_NO_UNKNOWN = 1 }; /* leave out attributes without a row */
+enum {
+	NM_NO_UNKNOWN = 1, /* leave out attributes without a row */
+	NM_PRETTY = 2,     /* every element on a line of its own; else those that are outermost */
+	NM_ONE_LINE = 4
+};
 
-/* One object; every attribute by its table, unknown ones as hex. */
-void nm_print(FILE *f, const struct nm_view *v, const struct nm_msg *m, unsigned flags);
+/* Writes to a stream through a buffer of its own; the stream is not closed. */
+struct nm_json *nm_json_new(FILE *to, unsigned flags);        /* NULL: no memory */
+void nm_json_to(struct nm_json *j, FILE *to, unsigned flags); /* from now on, at the top */
+int nm_json_flush(struct nm_json *j); /* -EIO: this or an earlier one could not be written */
+void nm_json_free(struct nm_json *j);
+/* An object '{' or an array '['; key: NULL in an array and at the top. */
+void nm_json_begin(struct nm_json *j, const char *key, char bracket);
+void nm_json_end(struct nm_json *j, char bracket);
+void nm_json_line(struct nm_json *j);                                   /* at the top: \n */
+void nm_json_string(struct nm_json *j, const char *key, const char *s); /* NULL: null */
+void nm_json_uint(struct nm_json *j, const char *key, uint64_t u);
+void nm_json_number(struct nm_json *j, const char *key, double number); /* NAN: null */
+void nm_json_bool(struct nm_json *j, const char *key, bool is);
+void nm_json_raw(struct nm_json *j, const char *key, const char *json, size_t len);
+
 /*
- * The object of a source with .join stays open for the messages that go on with it: then
- * nm_goes_on() is true and nm_print() adds to it.  nm_print_end() closes it, if one is open.
+ * What is in a message, into an object that the caller begins: every attribute by its table, unknown
+ * ones as hex.  A message that goes on with the object of the last one adds to it; nm_print_end()
+ * before the object's end closes what the last one has left open.
  */
-bool nm_goes_on(const struct nm_view *v, const struct nm_msg *m);
-void nm_print_end(FILE *f, const struct nm_view *v);
+void nm_print(struct nm_json *j, const struct nm_view *v, const struct nm_msg *m);
+void nm_print_end(struct nm_json *j);
+
+/* ---- single values of messages ------------------------------------------------- */
+
+/*
+ * Where a value stands, named as in JSON: "stats64.rx_bytes"; "@ifindex" is the
+ * attribute where a member of the struct has the same name, and "*" is every
+ * element of a list: "mdb.*.*.vid".
+ */
+struct nm_path {
+	const struct nm_field *field;
+	struct nm_step {
+		const struct nm_field *member; /* of a struct; NULL: an attribute */
+		uint16_t type;                 /* its type */
+		bool any;                      /* whatever its type */
+	} step[4];
+	size_t n;
+};
+
+int nm_path(struct nm_path *p, const struct nm_table *t, const char *name); /* -ENOENT */
+/* NULL: the message does not have it. */
+const void *nm_path_get(const struct nm_path *p, const struct nm_msg *m, size_t *len);
+void nm_path_each(const struct nm_path *p, const struct nm_msg *m,
+		  void (*fn)(void *arg, const void *p, size_t len), void *arg);
+/* As text: a name rather than its number, else as nm_print() writes it, without the quotes. */
+void nm_value_text(struct nm_json *j, const struct nm_view *v, const struct nm_field *d,
+		   const void *p, size_t len, char *buf, size_t size);
 
 /* ---- network namespaces ------------------------------------------------------- */
 

@@ -49,7 +49,8 @@ static const struct nm_field nda_rows[] = {
 	NM_A(NDA_VLAN, UINT),
 	NM_A(NDA_PORT, BE),
 	NM_A(NDA_VNI, UINT),
-	NM_A(NDA_IFINDEX, IFINDEX),
+	/* of an entry of VXLAN; the message has an ifindex of its own */
+	[NDA_IFINDEX] = {.name = "NDA_VIA_IFINDEX", .kind = NM_IFINDEX},
 	NM_A(NDA_MASTER, IFINDEX),
 	NM_A(NDA_LINK_NETNSID, SINT),
 	NM_A(NDA_SRC_VNI, UINT),

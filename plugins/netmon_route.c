@@ -63,7 +63,7 @@ static const struct nm_table hop = NM_STRUCT_OF(rtnexthop, "rtnh_", hop_rows, &r
 		NM_A(RTA_GATEWAY, ADDR), NM_A(RTA_PRIORITY, UINT), NM_A(RTA_PREFSRC, ADDR),        \
 		NM_A(RTA_METRICS, NEST, .table = &metrics),                                        \
 		NM_A(RTA_MULTIPATH, STRUCTS, .table = &hop, .by = 1), NM_A(RTA_FLOW, UINT),        \
-		NM_A(RTA_CACHEINFO, STRUCT, .table = &cache), NM_A(RTA_TABLE, UINT),               \
+		NM_A(RTA_CACHEINFO, STRUCT, .table = &cache), NM_A(RTA_TABLE, TABLE),              \
 		NM_A(RTA_MARK, UINT), NM_A(RTA_MFC_STATS, STRUCT, .table = &mfc),                  \
 		NM_A(RTA_VIA, VIA), NM_A(RTA_NEWDST, LABELS), NM_A(RTA_PREF, UINT),                \
 		NM_A(RTA_ENCAP_TYPE, UINT), NM_A(RTA_ENCAP, HEX), NM_A(RTA_EXPIRES, UINT),         \

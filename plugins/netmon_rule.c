@@ -55,7 +55,7 @@ static const struct nm_field fra_rows[] = {
 	NM_A(FRA_TUN_ID, BE),
 	NM_A(FRA_SUPPRESS_IFGROUP, SINT),
 	NM_A(FRA_SUPPRESS_PREFIXLEN, SINT),
-	NM_A(FRA_TABLE, ENUM, .names = &nm_RT_TABLE),
+	NM_A(FRA_TABLE, TABLE),
 	NM_A(FRA_FWMASK, UINT),
 	NM_A(FRA_OIFNAME, STR),
 	NM_A(FRA_L3MDEV, UINT),
@@ -84,7 +84,7 @@ static const struct nm_field rule_rows[] = {
 static const struct nm_table rule_table = NM_STRUCT_OF(fib_rule_hdr, "", rule_rows, &fra);
 
 static const struct nm_field rta_rows[] = {
-	NM_A(RTA_TABLE, ENUM, .names = &nm_RT_TABLE),
+	NM_A(RTA_TABLE, TABLE),
 };
 static const struct nm_table rta = NM_ATTRS("RTA_", rta_rows, NULL);
 static const struct nm_field route_rows[] = {

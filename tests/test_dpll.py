@@ -594,7 +594,14 @@ def test_the_command_on_a_kernel_without_the_family(t):
 def test_json_has_everything(t):
     sim = Sim(t)
     shown = json.loads(t.netmon("dpll").stdout)
-    same(list(shown), ["devices", "pins"], "arrays")
+    same(list(shown), ["devices", "pins", "summary", "metadata"], "what is shown")
+    same(shown["summary"], {"devices": {"total": len(shown["devices"])},
+                            "pins": {"total": len(shown["pins"])}}, "summary")
+    lines = [json.loads(line) for line in t.netmon("dpll", "--ndjson").stdout.splitlines()]
+    same([line["what"] for line in lines],
+         ["devices"] * len(shown["devices"]) + ["pins"] * len(shown["pins"])
+         + ["summary", "metadata"], "what is on the lines")
+    assert f"{len(shown['pins'])}" in t.netmon("dpll", "--summary").stdout
     truth = sim.read()
     words = {"mode": {1: "manual", 2: "automatic"},
              "lock_status": {2: "locked", 3: "locked_ho_acq"}}

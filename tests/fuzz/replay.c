@@ -21,12 +21,23 @@ static const struct nm_plugin *const plugins[] = {
 };
 
 static FILE *sink;
+static struct nm_json *json; /* as long as the program: what it remembers meets other messages */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int print(const struct nm_msg *m, void *arg)
 {
-	nm_print(sink, arg, m, 0);
+	static bool open;
+
+	if (open && !m->goes_on) {
+		nm_print_end(json);
+		nm_json_end(json, '}');
+		open = false;
+	}
+	if (!open)
+		nm_json_begin(json, NULL, '{');
+	nm_print(json, arg, m);
+	open = true;
 	return 0;
 }
 
@@ -104,7 +115,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (!sink)
 		sink = fopen("/dev/null", "w");
-	for (size_t i = 0; sink && i < NM_COUNT(plugins); i++) {
+	if (sink && !json)
+		json = nm_json_new(sink, 0);
+	for (size_t i = 0; json && i < NM_COUNT(plugins); i++) {
 		try_plugin(plugins[i], data, size);
 		configure(plugins[i], data, size);
 	}

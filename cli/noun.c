@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+/* What can be shown, what of it is counted and listed, and by what it can be narrowed. */
+#include <libmnl/libmnl.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "cli.h"
+
+static const char *const addresses_only[] = {"addresses", NULL};
+
+static const struct count link_counts[] = {
+	{"links", "up", "flags", "lower_up"},
+	{"links", "admin_up", "flags", "up"},
+	{"links", "by_operstate", "operstate", NULL},
+	{"links", "by_kind", "linkinfo.kind", NULL},
+	{"addresses", "by_family", "family", NULL},
+	{"addresses", "by_scope", "scope", NULL},
+	{0},
+};
+static const struct count route_counts[] = {
+	{NULL, "by_table", "table", NULL},
+	{NULL, "by_type", "type", NULL},
+	{NULL, "by_protocol", "protocol", NULL},
+	{NULL, "by_scope", "scope", NULL},
+	{0},
+};
+static const struct count neighbor_counts[] = {
+	{"neighbors", "by_family", "family", NULL},
+	{NULL, "by_state", "state", NULL},
+	{NULL, "by_interface", "ifindex", NULL},
+	{0},
+};
+static const struct count mdb_counts[] = {
+	{"bridges", "up", "flags", "lower_up"},
+	{"ports", "by_state", "protinfo.state", NULL},
+	{"mdb", "entries_by_port", "mdb.*.*.ifindex", NULL},
+	{"mdb", "entries_by_state", "mdb.*.*.state", NULL},
+	{"mdb", "entries_by_vid", "mdb.*.*.vid", NULL},
+	{0},
+};
+static const struct count rule_counts[] = {
+	{NULL, "by_action", "action", NULL},
+	{NULL, "by_table", "table", NULL},
+	{NULL, "by_protocol", "protocol", NULL},
+	{0},
+};
+static const struct count forward_counts[] = {
+	{"netconf", "by_forwarding", "forwarding", NULL},
+	{0},
+};
+static const struct count no_counts[] = {{0}};
+
+static const struct column link_columns[] = {
+	{"interface", "ifname", TEXT},
+	{"state", "operstate", TEXT},
+	{"kind", "linkinfo.kind", TEXT},
+	{"mtu", "mtu", TEXT},
+	{"rx", "stats64.rx_bytes", BYTES},
+	{"tx", "stats64.tx_bytes", BYTES},
+	{"master", "master", TEXT},
+	{"address", "address", TEXT},
+	{0},
+};
+static const struct column address_columns[] = {
+	{"interface", "index", TEXT},
+	{"family", "family", TEXT},
+	{"address", "address", TEXT},
+	{"/", "prefixlen", TEXT},
+	{"scope", "scope", TEXT},
+	{"flags", "flags", TEXT},
+	{0},
+};
+
+#define LINK_ONLY (ONLY_ADDRESSES | ONLY_EXTENDED | ONLY_WIREGUARD)
+#define IP_ONLY   (ONLY_IPV4 | ONLY_IPV6)
+
+const struct noun nouns[] = {
+	{.name = "link",
+	 .toolkit = "netmon-device",
+	 .help = "interfaces, with addresses and speed",
+	 .only = LINK_ONLY,
+	 .interface = true,
+	 .count = link_counts,
+	 .listed = "links",
+	 .column = link_columns},
+	{.name = "address",
+	 .help = "addresses of interfaces",
+	 .plugin = "link",
+	 .sources = addresses_only,
+	 .only = IP_ONLY,
+	 .interface = true,
+	 .count = link_counts,
+	 .listed = "addresses",
+	 .column = address_columns},
+	{.name = "route",
+	 .toolkit = "netmon-route",
+	 .help = "routes and nexthop objects",
+	 .only = IP_ONLY,
+	 .table = true,
+	 .count = route_counts},
+	{.name = "neighbor",
+	 .toolkit = "netmon-neighbor",
+	 .help = "ARP, NDP and bridge forwarding entries, and their tables",
+	 .only = ONLY_ARP | ONLY_NDP | ONLY_BRIDGE,
+	 .interface = true,
+	 .count = neighbor_counts},
+	{.name = "mdb",
+	 .toolkit = "netmon-mdb",
+	 .help = "bridges, their ports and multicast groups",
+	 .interface = true,
+	 .count = mdb_counts},
+	{.name = "rule",
+	 .toolkit = "netmon-rule",
+	 .help = "policy rules",
+	 .only = IP_ONLY,
+	 .table = true,
+	 .count = rule_counts},
+	{.name = "forward",
+	 .help = "forwarding switches and counters of IPv4 and IPv6",
+	 .rates = true,
+	 .count = forward_counts},
+	{0},
+};
+
+const struct noun *noun_named(const char *name)
+{
+	static struct noun other; /* a plugin of which nothing more is known than its tables */
+	const struct nm_plugin *p = plugin_named(name);
+
+	for (const struct noun *n = nouns; n->name; n++)
+		if (!strcmp(n->name, name))
+			return n;
+	if (!p)
+		return NULL;
+	other = (struct noun){
+		.name = short_name(p), .help = "everything that it reads", .count = no_counts};
+	return &other;
+}
+
+const struct nm_plugin *noun_plugin(const struct noun *n)
+{
+	return plugin_named(n->plugin ? n->plugin : n->name);
+}
+
+/* ---- what identifies an entry --------------------------------------------------------- */
+
+static const struct identity identities[] = {
+	{.source = "links",
+	 .key = {"index"},
+	 .ignore = {"stats64", "stats", "af_spec.inet6.stats", "af_spec.inet6.icmp6stats",
+		    "af_spec.inet6.cacheinfo", "event", "num_vf", "linkinfo.data.gc_timer"}},
+	{.source = "addresses",
+	 .key = {"index", "family", "address", "local", "prefixlen"},
+	 .ignore = {"cacheinfo"}},
+	{.source = "linkmodes", .key = {"header.dev_index"}},
+	{.source = "ipv4", .rule = true, .ignore = {"flags"}},
+	{.source = "ipv6", .rule = true, .ignore = {"flags"}},
+	{.source = "ipmr", .rule = true, .ignore = {"flags"}},
+	{.source = "ip6mr", .rule = true, .ignore = {"flags"}},
+	{.source = "ipv4",
+	 .key = {"dst", "dst_len", "table", "tos", "priority", "type"},
+	 .ignore = {"cacheinfo"}},
+	{.source = "ipv6",
+	 .key = {"dst", "dst_len", "src", "src_len", "table", "priority", "type", "oif"},
+	 .ignore = {"cacheinfo", "expires"}},
+	{.source = "mpls", .key = {"dst"}},
+	{.source = "nexthops", .key = {"id"}, .ignore = {"group_stats"}},
+	{.source = "buckets",
+	 .key = {"id", "res_bucket.index"},
+	 .ignore = {"res_bucket.idle_time"}},
+	{.source = "neighbors",
+	 .key = {"family", "ifindex", "dst", "flags"},
+	 .ignore = {"cacheinfo", "probes"}},
+	{.source = "fdb",
+	 .key = {"ifindex", "lladdr", "vlan", "dst", "vni", "master"},
+	 .ignore = {"cacheinfo"}},
+	{.source = "tables",
+	 .key = {"family", "name", "parms.ifindex"},
+	 .ignore = {"stats", "config", "parms.refcnt", "parms.reachable_time"}},
+	{.source = "bridges",
+	 .key = {"index"},
+	 .ignore = {"stats64", "stats", "linkinfo.data", "af_spec", "event"}},
+	{.source = "ports",
+	 .key = {"index"},
+	 .ignore = {"protinfo.hold_timer", "protinfo.message_age_timer",
+		    "protinfo.forward_delay_timer"}},
+	{.source = "mdb", .key = {"ifindex"}},
+	{.source = "netconf", .key = {"family", "ifindex"}},
+	{.source = "counters", .skip = true},
+	{.source = "statistics", .skip = true},
+	{.source = "snmp", .skip = true},
+	{.source = "snmp6", .skip = true},
+	{.source = "netstat", .skip = true},
+	{.source = "softnet", .skip = true},
+};
+
+const struct identity *identity_of(const char *source, bool rule)
+{
+	static const struct identity other = {.ignore = {"stats", "cacheinfo"}};
+
+	for (size_t i = 0; i < NM_COUNT(identities); i++)
+		if (!strcmp(identities[i].source, source) && (rule || !identities[i].rule))
+			return &identities[i];
+	return &other;
+}
+
+/* ---- which sources ------------------------------------------------------------------ */
+
+static const struct choice {
+	const char *noun;
+	unsigned only;
+	const char *source;
+} choices[] = {
+	{"link", ONLY_ADDRESSES, "addresses"}, {"link", ONLY_EXTENDED, "linkmodes"},
+	{"link", ONLY_EXTENDED, "counters"},   {"route", ONLY_IPV4, "ipv4"},
+	{"route", ONLY_IPV6, "ipv6"},          {"rule", ONLY_IPV4, "ipv4"},
+	{"rule", ONLY_IPV6, "ipv6"},           {"neighbor", ONLY_ARP, "neighbors"},
+	{"neighbor", ONLY_NDP, "neighbors"},   {"neighbor", ONLY_BRIDGE, "fdb"},
+};
+
+static bool chosen(const struct noun *n, const char *source)
+{
+	bool any = n->only && (arg.only & n->only);
+
+	/* the toolkit's netmon-device shows interfaces alone unless more is asked for */
+	if (!strcmp(n->name, "link") && (any || arg.toolkit) && !strcmp(source, "links"))
+		return true;
+	if (!any && !(arg.toolkit && !strcmp(n->name, "link")))
+		return !arg.table || strcmp(n->name, "route") != 0 || !strncmp(source, "ip", 2);
+	if (!strcmp(n->name, "address"))
+		return true;
+	for (size_t i = 0; i < NM_COUNT(choices); i++)
+		if (!strcmp(choices[i].noun, n->name) && (arg.only & choices[i].only) &&
+		    !strcmp(choices[i].source, source))
+			return true;
+	return false;
+}
+
+bool noun_shows(const struct noun *n, const struct nm_source *s)
+{
+	if (s->aid || s->passive)
+		return false;
+	for (size_t i = 0; n->sources && n->sources[i]; i++)
+		if (!strcmp(n->sources[i], s->what))
+			return chosen(n, s->what);
+	return !n->sources && chosen(n, s->what);
+}
+
+/* ---- which entries ------------------------------------------------------------------- */
+
+/* What an option compares; ask: where the kernel filters by it (NETLINK_GET_STRICT_CHK). */
+static const struct filter_row {
+	enum { BY_INTERFACE, BY_TABLE, BY_FAMILY } by;
+	const char *noun, *source, *path, *ask;
+} filter_rows[] = {
+	{BY_INTERFACE, "link", "links", "index", NULL},
+	{BY_INTERFACE, "link", "addresses", "index", "index"},
+	{BY_INTERFACE, "link", "linkmodes", "header.dev_index", NULL},
+	{BY_INTERFACE, "link", "counters", "ifindex", NULL},
+	{BY_INTERFACE, "address", "addresses", "index", "index"},
+	{BY_INTERFACE, "neighbor", "neighbors", "ifindex", "via_ifindex"},
+	{BY_INTERFACE, "neighbor", "fdb", "ifindex", "ifindex"},
+	{BY_INTERFACE, "neighbor", "tables", "parms.ifindex", NULL},
+	{BY_INTERFACE, "mdb", "bridges", "index", NULL},
+	{BY_INTERFACE, "mdb", "ports", "master", NULL},
+	{BY_INTERFACE, "mdb", "mdb", "ifindex", NULL},
+	{BY_INTERFACE, "mdb", "statistics", "ifindex", NULL},
+	{BY_TABLE, "route", NULL, "table", "@table"},
+	{BY_TABLE, "rule", NULL, "table", NULL},
+	{BY_FAMILY, "neighbor", "neighbors", "family", "family"},
+	{BY_FAMILY, "address", "addresses", "family", "family"},
+};
+
+static int table_number(const char *text, uint32_t *id)
+{
+	static const struct nm_name kernel[] = {
+		{RT_TABLE_DEFAULT, "default"}, {RT_TABLE_MAIN, "main"}, {RT_TABLE_LOCAL, "local"}};
+	struct nm_map names;
+	const void *key;
+	const char *name;
+	char *end;
+	unsigned long number = strtoul(text, &end, 0);
+	bool found = *text && !*end && number <= UINT32_MAX;
+
+	*id = (uint32_t)number;
+	for (size_t i = 0; !found && i < NM_COUNT(kernel); i++)
+		if (!strcmp(kernel[i].name, text)) {
+			*id = kernel[i].value;
+			found = true;
+		}
+	if (found)
+		return OK;
+	if (nm_rtnames_load(&names, "rt_tables"))
+		return no_memory();
+	for (size_t i = 0; !found && (name = nm_map_next(&names, &key, &i));)
+		if (!strcmp(name, text)) {
+			*id = *(const uint32_t *)key;
+			found = true;
+		}
+	nm_map_free(&names);
+	return found ? OK :
+		       fail(USAGE,
+			    "--table %s: neither a number nor a name in /etc/iproute2/rt_tables",
+			    text);
+}
+
+static int value_of(struct filter *f, const struct filter_row *r, struct nm_view *v)
+{
+	switch (r->by) {
+	case BY_INTERFACE:
+		if (!arg.interface)
+			return OK;
+		f->value[0] = nm_ifindex(v, arg.interface);
+		if (!f->value[0])
+			return fail(FAILED, "--interface %s: there is no such interface",
+				    arg.interface);
+		f->values = 1;
+		return OK;
+	case BY_TABLE:
+		if (!arg.table)
+			return OK;
+		f->values = 1;
+		return table_number(arg.table, &f->value[0]);
+	default:
+		if (arg.only & (ONLY_IPV4 | ONLY_ARP))
+			f->value[f->values++] = AF_INET;
+		if (arg.only & (ONLY_IPV6 | ONLY_NDP))
+			f->value[f->values++] = AF_INET6;
+		return OK;
+	}
+}
+
+int filters_make(struct filters *f, struct nm_view *v, const struct noun *n)
+{
+	f->n = 0;
+	for (const struct nm_source *s = v->plugin->source;
+	     s < v->plugin->source + v->plugin->nsource; s++)
+		for (size_t i = 0; i < NM_COUNT(filter_rows) && f->n < MAX_SOURCES; i++) {
+			const struct filter_row *r = &filter_rows[i];
+			struct filter *x = &f->v[f->n];
+			int status;
+
+			if (strcmp(r->noun, n->name) != 0 || s->aid || s->passive ||
+			    (r->source && strcmp(r->source, s->what) != 0))
+				continue;
+			*x = (struct filter){.source = s};
+			if (nm_path(&x->path, s->table, r->path))
+				continue;
+			if (r->ask && nm_path(&x->ask, s->table, r->ask))
+				x->ask.n = 0;
+			status = value_of(x, r, v);
+			if (status)
+				return status;
+			f->n += x->values != 0;
+		}
+	return OK;
+}
+
+static bool has_attr(struct nlmsghdr *nlh, const struct nm_source *s, uint16_t type)
+{
+	const struct nlattr *a;
+
+	mnl_attr_for_each(a, nlh, (unsigned)s->table->size)
+		if (mnl_attr_get_type(a) == type)
+			return true;
+	return false;
+}
+
+void filters_ask(const struct nm_source *s, struct nlmsghdr *nlh, void *filters)
+{
+	const struct filters *f = filters;
+
+	for (const struct filter *x = f->v; x < f->v + f->n; x++) {
+		const struct nm_step *step = &x->ask.step[0];
+
+		if (x->source != s || x->ask.n != 1 || x->values != 1)
+			continue;
+		if (!step->member) {
+			if (!has_attr(nlh, s, step->type))
+				mnl_attr_put_u32(nlh, step->type, x->value[0]);
+		} else if (step->member->len == 1) {
+			*((uint8_t *)mnl_nlmsg_get_payload(nlh) + step->member->off) =
+				(uint8_t)x->value[0];
+		} else if (step->member->len == 4) {
+			memcpy((uint8_t *)mnl_nlmsg_get_payload(nlh) + step->member->off,
+			       &x->value[0], 4);
+		}
+	}
+}
+
+bool filters_pass(const struct filters *f, const struct nm_msg *m)
+{
+	for (const struct filter *x = f->v; x < f->v + f->n; x++) {
+		size_t len;
+		const void *p;
+		bool pass = false;
+
+		if (x->source != m->src)
+			continue;
+		p = nm_path_get(&x->path, m, &len);
+		if (!p)
+			return false;
+		for (size_t i = 0; i < x->values; i++)
+			pass |= len == 1 ? *(const uint8_t *)p == x->value[i] :
+					   len == 4 && !memcmp(p, &x->value[i], 4);
+		if (!pass)
+			return false;
+	}
+	return true;
+}

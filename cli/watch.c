@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MIT */
+/* netmon watch: changes as they happen, and what changed from what to what. */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli.h"
+
+struct known { /* an entry as it was told last */
+	struct flat flat;
+	char *what, *who;
+	const struct identity *id;
+	uint64_t seen;    /* number of the dump */
+	uint64_t changes; /* since the start */
+};
+
+struct watch {
+	const struct noun *noun;
+	struct nm_view *v;
+	struct nm_json *scratch; /* where an entry becomes JSON */
+	FILE *to;
+	char *text;
+	size_t size;
+	struct nm_map known; /* hash of what and who -> struct known * */
+	uint64_t dump;
+	bool quiet; /* the first dump: nothing is news */
+	const struct nm_msg *m;
+	uint64_t added, removed, changed;
+};
+
+enum { MAX_WATCHED = 16 };
+static volatile sig_atomic_t ended;
+
+static void end_it(int number)
+{
+	(void)number;
+	ended = 1;
+}
+
+/* Two sums of different start: that both are the same for two entries does not happen. */
+static void hash(const char *what, const char *who, uint64_t key[2])
+{
+	key[0] = 0xcbf29ce484222325u;
+	key[1] = 0x84222325cbf29ce4u;
+	for (const char *part = what; part; part = part == what ? who : NULL)
+		for (const char *s = part; *s || s == part; s++) {
+			key[0] = (key[0] ^ (uint8_t)*s) * 0x100000001b3u;
+			key[1] = (key[1] ^ (uint8_t)*s ^ 0x5a) * 0x9e3779b97f4a7c15u;
+			if (!*s)
+				break;
+		}
+}
+
+/* ---- telling --------------------------------------------------------------------------- */
+
+static void tell(struct watch *w, const struct known *k, const struct flat *old,
+		 const struct flat *new)
+{
+	struct timespec t;
+	struct tm tm;
+	char clock[32];
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	if (arg.format == FORMAT_NDJSON) {
+		struct nm_json *j = nm_json_new(stdout, NM_ONE_LINE);
+
+		if (!j)
+			return;
+		nm_json_begin(j, NULL, '{');
+		nm_json_number(j, "time", (double)t.tv_sec + (double)t.tv_nsec / 1e9);
+		say_change(j, k->what, k->who, k->id, old, new);
+		if (arg.since_start)
+			nm_json_uint(j, "changes", k->changes);
+		nm_json_end(j, '}');
+		nm_json_line(j);
+		nm_json_flush(j);
+		nm_json_free(j);
+	} else {
+		localtime_r(&t.tv_sec, &tm);
+		strftime(clock, sizeof(clock), "%H:%M:%S", &tm);
+		paint(DIM);
+		printf("%s.%06ld ", clock, t.tv_nsec / 1000);
+		paint(PLAIN);
+		say_change(NULL, k->what, k->who, k->id, old, new);
+		if (arg.since_start)
+			printf(" (%" PRIu64 ". change)", k->changes);
+		putchar('\n');
+	}
+	w->added += !old;
+	w->removed += !new;
+	w->changed += old && new;
+}
+
+static void forget(struct watch *w, const uint64_t key[2], struct known *k)
+{
+	nm_map_del(&w->known, key);
+	flat_free(&k->flat);
+	free(k->what);
+	free(k->who);
+	free(k);
+}
+
+static struct known *learn(struct watch *w, const uint64_t key[2], const char *what, char *who,
+			   const struct identity *id)
+{
+	struct known *k = calloc(1, sizeof(*k)), **at;
+
+	at = k ? nm_map_put(&w->known, key, NULL) : NULL;
+	if (!at) {
+		free(k);
+		return NULL;
+	}
+	k->what = strdup(what);
+	k->who = who;
+	k->id = id;
+	*at = k;
+	return k;
+}
+
+/* One entry as it is now, or as it was when it vanished. */
+static int compare(void *user, const char *what, struct flat *f)
+{
+	struct watch *w = user;
+	bool gone = w->m->gone;
+	struct known **at, *k;
+	uint64_t key[2];
+	char *who;
+	const struct identity *id = flat_identity(what, f, &who);
+
+	if (!id)
+		return 0;
+	hash(what, who, key);
+	at = nm_map_get(&w->known, key);
+	k = at ? *at : NULL;
+	if (gone && k) {
+		k->changes++;
+		tell(w, k, &k->flat, NULL);
+		forget(w, key, k);
+	}
+	if (gone || (k && !flat_compare(id, &k->flat, f, NULL, NULL))) {
+		if (!gone)
+			k->seen = w->dump;
+		free(who);
+		return 1;
+	}
+	if (!k) {
+		k = learn(w, key, what, who, id);
+		if (!k) {
+			free(who);
+			return 0;
+		}
+		k->changes++;
+		if (!w->quiet)
+			tell(w, k, NULL, f);
+	} else {
+		k->changes++;
+		tell(w, k, &k->flat, f);
+		free(who);
+	}
+	k->seen = w->dump;
+	flat_free(&k->flat);
+	k->flat = *f;
+	*f = (struct flat){0};
+	return 1;
+}
+
+/* What no event tells of cannot be watched: counters, and what is asked link by link. */
+static bool watched(const struct watch *w, const struct nm_source *s)
+{
+	return noun_shows(w->noun, s) && !s->file && !s->each &&
+	       !identity_of(s->what, !strcmp(w->noun->name, "rule"))->skip;
+}
+
+/* Through the same JSON as everything else: what a snapshot shows is what is compared. */
+static int on_message(const struct nm_msg *m, void *user)
+{
+	struct watch *w = user;
+
+	if (!watched(w, m->src))
+		return 0;
+	rewind(w->to);
+	nm_json_begin(w->scratch, NULL, '{');
+	nm_json_string(w->scratch, "what", m->src->what);
+	nm_print(w->scratch, w->v, m);
+	nm_json_end(w->scratch, '}');
+	nm_json_line(w->scratch);
+	nm_json_flush(w->scratch);
+	fflush(w->to);
+	w->m = m;
+	flat_one(w->text, (size_t)ftell(w->to), compare, w);
+	return 0;
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+/* What the dump did not have is gone. */
+static void sweep(struct watch *w)
+{
+	const void *key;
+	struct known **at;
+
+	for (size_t i = 0; (at = nm_map_next(&w->known, &key, &i));) {
+		struct known *k = *at;
+		uint64_t copy[2];
+
+		if (k->seen == w->dump)
+			continue;
+		memcpy(copy, key, sizeof(copy));
+		tell(w, k, &k->flat, NULL);
+		forget(w, copy, k);
+		i--;
+	}
+}
+
+static int dump_all(struct watch *w)
+{
+	bool whole = true;
+	int status = OK;
+
+	w->dump++;
+	for (size_t i = 0; i < w->v->plugin->nsource; i++) {
+		const struct nm_source *s = &w->v->plugin->source[i];
+		char why[256];
+		int err;
+
+		if (!watched(w, s))
+			continue;
+		for (int tries = 0; (err = nm_dump(w->v, i)) == -EINTR && tries < 5; tries++)
+			nm_events(w->v);
+		whole &= !err;
+		if (err && w->quiet)
+			status = fail(why_incomplete(s, err, true, why, sizeof(why)), "%s", why);
+	}
+	if (whole && !w->quiet)
+		sweep(w);
+	w->quiet = false;
+	return status;
+}
+
+static int open_watch(struct watch *w, const char *name)
+{
+	const struct noun *n = noun_named(name);
+	int status;
+
+	if (!n)
+		return fail(USAGE, "watch %s: no such thing; `netmon --help` lists what is shown",
+			    name);
+	*w = (struct watch){
+		.noun = n, .known = {.key = 16, .val = sizeof(struct known *)}, .quiet = true};
+	status = open_view(&w->v, noun_plugin(n), NULL, NM_EVENTS);
+	if (status)
+		return status;
+	w->to = open_memstream(&w->text, &w->size);
+	w->scratch = w->to ? nm_json_new(w->to, NM_ONE_LINE | (arg.print & NM_NO_UNKNOWN)) : NULL;
+	if (!w->scratch)
+		return no_memory();
+	nm_set_tap(w->v, on_message, w);
+	return dump_all(w);
+}
+
+static void close_watch(struct watch *w)
+{
+	const void *key;
+	struct known **at;
+
+	for (size_t i = 0; (at = nm_map_next(&w->known, &key, &i));) {
+		flat_free(&(*at)->flat);
+		free((*at)->what);
+		free((*at)->who);
+		free(*at);
+	}
+	nm_map_free(&w->known);
+	nm_json_free(w->scratch);
+	if (w->to)
+		fclose(w->to);
+	free(w->text);
+	nm_close(w->v);
+}
+
+static void lost(struct watch *w)
+{
+	if (arg.format == FORMAT_NDJSON)
+		printf("{\"change\":\"lost\",\"what\":\"%s\"}\n", w->noun->name);
+	else
+		printf("! %s: events were lost; what follows is the difference\n", w->noun->name);
+	dump_all(w);
+}
+
+static int follow(struct watch *w, size_t n)
+{
+	struct pollfd fds[2 * MAX_WATCHED];
+	int fd[2 * MAX_WATCHED], err = 0;
+	size_t nfds = 0;
+
+	for (size_t i = 0; i < n; i++)
+		nfds += nm_fds(w[i].v, fd + nfds, NM_COUNT(fd) - nfds);
+	for (size_t i = 0; i < nfds; i++)
+		fds[i] = (struct pollfd){.fd = fd[i], .events = POLLIN};
+	fflush(stdout);
+	while (!ended && !err && !ferror(stdout)) {
+		for (size_t i = 0; i < n; i++)
+			poll(NULL, 0, nm_rest(w[i].v));
+		if (poll(fds, nfds, -1) < 0)
+			continue; /* a signal */
+		for (size_t i = 0; !err && i < n; i++) {
+			err = nm_events(w[i].v);
+			if (err == -ENOBUFS) {
+				lost(&w[i]);
+				err = 0;
+			}
+		}
+		fflush(stdout);
+	}
+	return err ? fail(FAILED, "events cannot be read: %s", strerror(-err)) : OK;
+}
+
+int show_watch(void)
+{
+	static const char *const all[] = {"link", "route", "neighbor", "mdb", "rule"};
+	struct sigaction end = {.sa_handler = end_it};
+	struct watch *w;
+	size_t n = 0, wanted;
+	int status = OK;
+
+	wanted = arg.words ? arg.words : NM_COUNT(all);
+	if (wanted > MAX_WATCHED)
+		return fail(USAGE, "watch: at most %d at once", MAX_WATCHED);
+	w = calloc(MAX_WATCHED, sizeof(*w));
+	if (!w)
+		return no_memory();
+	sigaction(SIGINT, &end, NULL);
+	sigaction(SIGTERM, &end, NULL);
+	for (; !status && n < wanted; n++)
+		status = open_watch(&w[n], arg.words ? arg.word[n] : all[n]);
+	if (!status || status == INCOMPLETE)
+		status = follow(w, n);
+	if (arg.since_start && !status && arg.format != FORMAT_NDJSON)
+		for (size_t i = 0; i < n; i++)
+			printf("%s: %" PRIu64 " added, %" PRIu64 " removed, %" PRIu64 " changed\n",
+			       w[i].noun->name, w[i].added, w[i].removed, w[i].changed);
+	for (size_t i = 0; i < n; i++)
+		close_watch(&w[i]);
+	free(w);
+	return status;
+}

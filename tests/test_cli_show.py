@@ -1,0 +1,387 @@
+# SPDX-License-Identifier: MIT
+"""netmon link, route ...: against `ip -j` and `bridge -j`, their schema, and what a person sees."""
+
+import fcntl
+import ipaddress
+import json
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import termios
+
+from harness import ROOT, command, plain_build_only, same
+
+NOUNS = ["link", "address", "route", "neighbor", "mdb", "rule", "forward"]
+TOOLKIT = {"netmon-device": "link", "netmon-route": "route", "netmon-neighbor": "neighbor",
+           "netmon-mdb": "mdb", "netmon-rule": "rule"}
+
+
+def network(t):
+    """Something of everything."""
+    ns = t.namespace()
+    ns.veth("a0", "b0")
+    ns.veth("a1", "b1")
+    ns.batch(["link add br0 type bridge mcast_snooping 1 mcast_querier 1",
+              "link set b1 master br0", "link set br0 up", "link add m0 link a0 type macvlan",
+              "link add vx0 type vxlan id 3 dstport 4789 dev a0",
+              "link set a0 alias 'up \"link\"'", "addr add 192.0.2.1/24 dev a0",
+              "route add 198.51.100.0/24 via 192.0.2.2 metric 5",
+              "route add blackhole 203.0.113.0/24 table 100 proto static",
+              "route add 198.18.0.0/15 nexthop via 192.0.2.3 dev a0 nexthop via 192.0.2.4 dev a0",
+              "rule add from 192.0.2.0/24 lookup 100 priority 100",
+              "neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 dev a0 nud permanent",
+              "neigh add 192.0.2.3 lladdr 02:00:00:00:00:03 dev a0 nud stale"])
+    ns.ipv6("a0")
+    ns.batch(["addr add 2001:db8::1/64 dev a0 nodad",
+              "route add 2001:db8:1::/48 via 2001:db8::2",
+              "neigh add 2001:db8::2 lladdr 02:00:00:00:00:22 dev a0 nud permanent"])
+    ns.run("bridge", "fdb", "add", "02:00:00:00:00:99", "dev", "b1", "master", "static")
+    ns.run("bridge", "mdb", "add", "dev", "br0", "port", "b1", "grp", "239.1.1.1", "permanent")
+    return ns
+
+
+def shown(t, *words, ns=None, **kw):
+    return json.loads(t.netmon(*words, ns=ns, **kw).stdout)
+
+
+def schema_of(t, noun):
+    return json.loads((t.build.dir / "schema" / f"netmon-{noun}.json").read_text())
+
+
+def validate(t, noun, document):
+    import jsonschema
+
+    schema = schema_of(t, noun)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(document))
+    assert not errors, f"{noun}: {errors[0].json_path}: {errors[0].message[:300]}"
+
+
+def test_every_output_obeys_its_schema(t):
+    ns = network(t)
+    for noun in NOUNS:
+        validate(t, noun, shown(t, noun, ns=ns))
+        validate(t, noun, shown(t, noun, "--no-unknown-attrs", "--pretty", ns=ns))
+    for pcap in sorted((ROOT / "tests/golden").glob("*/*.pcap")):
+        validate(t, pcap.parent.name, shown(t, pcap.parent.name, "--replay", pcap))
+
+
+def test_a_schema_refuses_what_is_wrong(t):
+    import jsonschema
+
+    document = shown(t, "rule", ns=network(t))
+    validator = jsonschema.Draft202012Validator(schema_of(t, "rule"))
+    for change in (lambda d: d["ipv4"][0].update(table="main"), lambda d: d.pop("metadata"),
+                   lambda d: d["ipv4"][0].update(nosuch=1), lambda d: d.update(nosuch=[])):
+        copy = json.loads(json.dumps(document))
+        change(copy)
+        assert list(validator.iter_errors(copy)), "a wrong document passes"
+
+
+def test_metadata_tell_when_where_and_whether_all_is_there(t):
+    ns = network(t)
+    meta = shown(t, "route", ns=ns)["metadata"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", meta["timestamp"]), meta
+    same({k: meta[k] for k in ("hostname", "kernel", "namespace", "complete")},
+         {"hostname": os.uname().nodename, "kernel": os.uname().release, "namespace": None,
+          "complete": True}, "metadata")
+    assert 0 < meta["collection_time_ms"] < 10000, meta
+    meta = shown(t, "route", "--namespace", ns.name)["metadata"]
+    same(meta["namespace"], ns.name, "namespace")
+
+
+def test_the_summary_counts_what_is_there(t):
+    ns = network(t)
+    links = ns.json_links()
+    summary = shown(t, "link", ns=ns)["summary"]["links"]
+    kinds = [link.get("linkinfo", {}).get("info_kind") for link in links.values()]
+    same(summary["total"], len(links), "interfaces")
+    same(summary["up"], sum("LOWER_UP" in link["flags"] for link in links.values()), "up")
+    same(summary["by_kind"], {k: kinds.count(k) for k in set(kinds) if k}, "kinds")
+
+    routes = json.loads(ns.ip("-d -j -4 route show table all"))
+    tables = [route.get("table", "main") for route in routes]
+    summary = shown(t, "route", ns=ns)["summary"]["ipv4"]
+    same((summary["total"], summary["by_table"]),
+         (len(routes), {table: tables.count(table) for table in set(tables)}), "routes")
+
+    states = [s.lower() for n in json.loads(ns.ip("-j neigh show nud all")) for s in n["state"]]
+    summary = shown(t, "neighbor", "--arp", "--ndp", ns=ns)["summary"]["neighbors"]
+    ours = {k: n for k, n in summary["by_state"].items() if k != "noarp"}  # the kernel's groups
+    same(ours, {state: states.count(state) for state in set(states) - {"noarp"}}, "neighbours")
+    summary = shown(t, "mdb", ns=ns)["summary"]["mdb"]
+    same(summary["entries_by_port"], {"b1": 1}, "multicast entries")
+
+
+def destinations(routes):
+    return sorted(r["dst"] + (f'/{r["dst_len"]}' if r["dst_len"] not in (32, 128) else "")
+                  for r in routes if "dst" in r)
+
+
+def of_ip(ns, words):
+    return sorted(r["dst"] for r in json.loads(ns.ip(words)) if r["dst"] != "default")
+
+
+def test_routes_by_family_and_table(t):
+    ns = network(t)
+    ns.ip("route add 198.51.100.0/24 via 192.0.2.2 table 77")
+    for words, arrays, theirs in (
+        (["--ipv4"], {"ipv4"}, "-j -4 route show table all"),
+        (["--ipv6"], {"ipv6"}, "-j -6 route show table all"),
+        (["--table", "main", "--ipv4"], {"ipv4"}, "-j -4 route show table main"),
+        (["--table", "100", "--ipv4"], {"ipv4"}, "-j -4 route show table 100"),
+        (["--table=local", "-4"], {"ipv4"}, "-j -4 route show table local"),
+    ):
+        document = shown(t, "route", *words, ns=ns)
+        same(set(document) - {"summary", "metadata"}, arrays, f"arrays of {words}")
+        same(destinations(r for a in arrays for r in document[a]), of_ip(ns, theirs),
+             f"routes with {words}")
+
+
+def test_neighbours_by_kind_and_interface(t):
+    ns = network(t)
+    ns.ip("addr add 10.9.0.1/24 dev a1")
+    ns.ip("neigh add 10.9.0.2 lladdr 02:00:00:00:00:42 dev a1 nud permanent")
+    for words, theirs in ((["--arp"], "-4 -j neigh show nud all"),
+                          (["--ndp"], "-6 -j neigh show nud all"),
+                          (["--arp", "--interface", "a1"], "-4 -j neigh show nud all dev a1"),
+                          (["--arp", "--ndp"], "-j neigh show nud all")):
+        document = shown(t, "neighbor", *words, ns=ns)
+        hosts = lambda entries: sorted(n["dst"] for n in entries
+                                       if not ipaddress.ip_address(n["dst"]).is_multicast)
+        same(hosts(document["neighbors"]), hosts(json.loads(ns.ip(theirs))),
+             f"neighbours with {words}")
+    document = shown(t, "neighbor", "--bridge", "-i", "b1", ns=ns)
+    theirs = json.loads(ns.run("bridge", "-j", "fdb", "show", "dev", "b1"))
+    same(sorted(e["lladdr"] for e in document["fdb"]), sorted(e["mac"] for e in theirs),
+         "forwarding entries of b1")
+    same(list(document), ["fdb", "summary", "metadata"], "arrays")
+
+
+def test_one_interface_and_its_addresses(t):
+    ns = network(t)
+    document = shown(t, "link", "--addresses", "--interface", "a0", ns=ns)
+    same([link["ifname"] for link in document["links"]], ["a0"], "interfaces")
+    same(sorted(a.get("local", a["address"]) for a in document["addresses"]),
+         sorted(a["local"] for a in json.loads(ns.ip("-j addr show dev a0"))[0]["addr_info"]),
+         "addresses")
+    same(set(document), {"links", "addresses", "summary", "metadata"}, "arrays")
+    document = shown(t, "mdb", "--interface", "br0", ns=ns)
+    same([b["ifname"] for b in document["bridges"]], ["br0"], "bridges")
+    same([p["ifname"] for p in document["ports"]], ["b1"], "ports")
+    document = shown(t, "address", "--ipv6", ns=ns)
+    same({a["family"] for a in document["addresses"]}, {"inet6"}, "families")
+
+
+def test_the_toolkits_names(t):
+    ns = network(t)
+    for name, noun in TOOLKIT.items():
+        path = t.dir / name
+        path.symlink_to(t.build.netmon)
+        run = [*t.build.outer_prefix(), path]
+        here = json.loads(ns.run(*run, "--no-unknown-attrs"))
+        validate(t, noun, here)
+        assert noun in ns.run(*run, "--summary").splitlines()[0], f"{name} --summary"
+    device = [*t.build.outer_prefix(), t.dir / "netmon-device"]
+    arrays = lambda *words: set(json.loads(ns.run(*device, *words))) - {"summary", "metadata"}
+    same(arrays(), {"links"}, "netmon-device")
+    same(arrays("--addresses"), {"links", "addresses"}, "netmon-device --addresses")
+    same(arrays("--extended"), {"links", "linkmodes", "counters"}, "netmon-device --extended")
+
+
+@plain_build_only
+def test_what_is_installed(t):
+    command("make", "-C", ROOT, "-s", f"B={t.build.dir}", "install", f"DESTDIR={t.dir}/root",
+            env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")})
+    bin = t.dir / "root/usr/bin"
+    for name in TOOLKIT:
+        json.loads(command(bin / name))
+    for noun in NOUNS:
+        json.loads((t.dir / f"root/usr/share/netmon/schema/netmon-{noun}.json").read_text())
+
+
+@plain_build_only
+def test_completion_knows_commands_and_options(t):
+    script = f"""source {ROOT}/packaging/completion/netmon.bash
+        PATH={t.build.dir}:$PATH
+        try() {{ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _netmon; echo "${{COMPREPLY[*]}}"; }}
+        try netmon rou; try netmon route --ip; try netmon-neighbor --a; try netmon watch li"""
+    same(command("bash", "-c", script).splitlines(),
+         ["route", "--ipv4 --ipv6", "--arp", "link"], "completions")
+
+
+@plain_build_only
+def test_the_manual_has_every_option(t):
+    text = command("man", "-l", t.build.dir / "netmon.8", ok=None,
+                   env={**os.environ, "MANWIDTH": "80"}) if shutil.which("man") \
+        else (t.build.dir / "netmon.8").read_text().replace("\\-", "-")
+    for noun in [*NOUNS, "metrics", "watch", "diff", "top", "explain", "options"]:
+        for option in re.findall(r"--[a-z0-9-]+", t.netmon("help", noun).stdout):
+            assert option in text, f"netmon(8) lacks {option}"
+    assert "@" not in (t.build.dir / "netmon.8").read_text(), "a placeholder is left"
+
+
+def test_all_is_everything(t):
+    ns = network(t)
+    document = shown(t, "all", ns=ns, ok=(0, 4))
+    assert {"link", "route", "neighbor", "mdb", "rule", "forward", "metadata"} <= set(document)
+    same(len(document["link"]["links"]), len(ns.json_links()), "interfaces")
+
+
+def test_wireguard_beside_the_interfaces(t):
+    """Without the plugin that is said; with it, its privilege may be missing."""
+    done = t.netmon("link", "--wireguard", ns=network(t), ok=(0, 2, 4))
+    if done.returncode == 2:
+        assert "wireguard" in done.stderr, done.stderr
+    else:
+        assert {"links", "wireguard"} <= set(json.loads(done.stdout)), done.stdout[:300]
+
+
+def test_one_object_on_a_line(t):
+    ns = network(t)
+    lines = [json.loads(line) for line in t.netmon("rule", "--ndjson", ns=ns).stdout.splitlines()]
+    same([line["what"] for line in lines[-2:]], ["summary", "metadata"], "the last lines")
+    rules = json.loads(ns.ip("-j rule show"))
+    same(sum(line["what"] == "ipv4" for line in lines), len(rules), "rules")
+
+
+def test_an_object_of_several_messages_is_one(t):
+    """WireGuard's interface with many peers, whatever the form."""
+    pcap = ROOT / "tests/golden/wireguard/changes.pcap"
+    replay = ("wireguard", "--replay", pcap)
+    whole = shown(t, *replay)
+    more = [d for d in whole["devices"] if len(d["peers"]) > 1]
+    assert more, "no interface has several peers: the story went wrong"
+    same(whole["summary"], {"devices": {"total": len(whole["devices"])}}, "summary")
+    same(shown(t, *replay, "--pretty"), whole, "indented")
+    lines = [json.loads(line) for line in t.netmon(*replay, "--ndjson").stdout.splitlines()]
+    same([{**line, "what": None} for line in lines if line["what"] == "devices"],
+         [{"what": None, **d} for d in whole["devices"]], "lines")
+    assert str(len(whole["devices"])) in t.netmon(*replay, "--summary").stdout
+    same(t.netmon("diff", *[written(t, whole)] * 2).stdout, "", "difference from itself")
+
+
+def written(t, document):
+    path = t.dir / "snapshot"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_keys_are_not_in_a_schema(t):
+    text = json.dumps(schema_of(t, "wireguard"))
+    assert "public_key" in text and "private" not in text and "preshared" not in text, text
+
+
+def terminal(t, ns, *words, columns=80, env=None):
+    """What a command writes to a terminal of so many columns."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    run = subprocess.Popen(["ip", "netns", "exec", ns.name, *t.build.outer_prefix(), t.build.netmon,
+                            *words], stdin=slave, stdout=slave, stderr=slave,
+                           env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})})
+    os.close(slave)
+    text = b""
+    while True:
+        try:
+            more = os.read(master, 65536)
+        except OSError:  # EIO: the other side was closed
+            break
+        if not more:
+            break
+        text += more
+    run.wait()
+    os.close(master)
+    return text.decode().replace("\r\n", "\n")
+
+
+def test_tables_for_people(t):
+    ns = network(t)
+    ns.ip("link set a0 name a-long-name-123")
+    for noun in NOUNS:
+        for columns in (80, 60):
+            text = terminal(t, ns, noun, "--summary", columns=columns)
+            plain = re.sub(r"\033\[\d+m", "", text)
+            long = [line for line in plain.splitlines() if len(line) > columns]
+            assert not long, f"{noun}: {long[0]!r} has more than {columns} columns"
+            assert "\033[" in text, f"{noun}: no colour on a terminal"
+    table = t.netmon("link", "--summary", ns=ns).stdout
+    assert "\033" not in table, "colours in a file"
+    row = next(line for line in table.splitlines() if "a-long-name-123" in line)
+    assert re.search(r"\bup\b.*\b1500\b", row), row
+    assert "\033" not in terminal(t, ns, "link", "-s", env={"NO_COLOR": "1"}), "NO_COLOR"
+    assert "\033[" in t.netmon("link", "-s", "--color", ns=ns).stdout, "--color"
+    assert "\033" not in terminal(t, ns, "link", "-s", "--color=never"), "--color=never"
+
+
+def test_json_for_people_is_indented(t):
+    ns = network(t)
+    text = terminal(t, ns, "rule")
+    same(json.loads(text)["ipv4"], shown(t, "rule", ns=ns)["ipv4"], "rules")
+    assert '\n      "family": "inet",\n' in text, text[:200]
+
+
+def test_a_peer_elsewhere_has_no_name_of_ours(t):
+    """Its index is another namespace's, where another interface has it."""
+    ns, other = t.namespace(), t.namespace()
+    ns.veth("a0", "b0")
+    ns.veth("c0", "d0", other)
+    ours = {link["ifname"]: link for link in shown(t, "link", ns=ns)["links"]}
+    same(ours["a0"].get("link_name"), "b0", "the peer here")
+    same((ours["c0"].get("link_name"), "link_netnsid" in ours["c0"]), (None, True), "peer elsewhere")
+
+
+def test_names_cannot_command_a_terminal(t):
+    ns = t.namespace()
+    ns.run("ip", "link", "add", b"\033[31mred", "type", "ifb")
+    table = t.netmon("link", "--summary", ns=ns).stdout
+    assert "\033" not in table and "?[31mred" in table, table
+
+
+def test_a_pipe_that_closes_is_no_error(t):
+    ns = network(t)
+    ns.batch([f"route add 172.16.{i >> 8}.{i & 255} dev a0" for i in range(2000)])
+    for words in ("route", "route --ndjson", "route --pretty", "metrics link --openmetrics"):
+        done = subprocess.run(
+            ["ip", "netns", "exec", ns.name, "bash", "-c", f"{t.build.netmon} {words} | head -c 99; "
+             "echo; echo ${PIPESTATUS[0]}"], capture_output=True, text=True)
+        same((done.stdout.splitlines()[-1], done.stderr), ("0", ""), f"netmon {words} | head")
+
+
+def test_what_people_mistype(t):
+    ns = network(t)
+    for words, says in ((["rout"], "\"route\""), (["neihgbor"], "\"neighbor\""),
+                        (["route", "--ipv"], "--ipv4"), (["route", "--sumary"], "--summary"),
+                        (["route", "--arp"], "route takes no --arp"),
+                        (["route", "--table"], "TABLE"), (["route", "--table", "nosuch"], "nosuch"),
+                        (["link", "a0"], "a0"), (["link", "--color=red"], "red"),
+                        (["link", "--summary=1"], "takes no value"), (["all", "--replay", "x"], "all"),
+                        (["schema", "nosuch"], "nosuch"), (["help", "nosuch"], "nosuch")):
+        done = t.netmon(*words, ns=ns, ok=None)
+        same((done.returncode, done.stdout, done.stderr.count("\n")), (2, "", 1),
+             f"netmon {words}: {done.stderr!r}")
+        assert says in done.stderr, f"netmon {words}: {done.stderr!r}"
+    done = t.netmon("link", "--interface", "eth99", ns=ns, ok=None)
+    same((done.returncode, done.stdout), (1, ""), "no such interface")
+    assert "eth99" in done.stderr
+
+
+def test_every_command_helps(t):
+    top = t.netmon("--help").stdout
+    for name in NOUNS + ["all", "metrics", "options", "schema", "help"]:
+        assert re.search(rf"^  {name}\b", top, re.M), f"--help lacks {name}"
+        text = t.netmon(name, "--help").stdout
+        same(text, t.netmon("help", name).stdout, f"help of {name}")
+        assert f"netmon {name}" in text and "--help" in text, text
+        long = [line for line in (top + text).splitlines() if len(line) > 80 and "Plugins" not in line]
+        assert not long, long
+
+
+def test_nothing_needs_privilege_but_wireguard(t):
+    ns = network(t)
+    for noun in NOUNS:
+        done = ns.run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
+                      "--bounding-set=-all", *t.build.outer_prefix(), t.build.netmon, noun)
+        same(json.loads(done)["metadata"]["complete"], True, f"{noun} without privilege")
