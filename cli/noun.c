@@ -179,6 +179,8 @@ static const struct identity identities[] = {
 	{.source = "tables",
 	 .key = {"family", "name", "parms.ifindex"},
 	 .ignore = {"stats", "config", "parms.refcnt", "parms.reachable_time"}},
+	{.source = "devices", .key = {"id", "ifindex"}, .ignore = {"temp"}},
+	{.source = "pins", .key = {"id"}, .ignore = {"fractional_frequency_offset"}},
 	{.source = "bridges",
 	 .key = {"index"},
 	 .ignore = {"stats64", "stats", "linkinfo.data", "af_spec", "event"}},

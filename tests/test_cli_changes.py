@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from harness import same
+from harness import ROOT, same
 
 
 def network(t):
@@ -68,6 +68,19 @@ def test_differences_as_json(t):
         entry, = json.loads(out) if words == ["--json"] else map(json.loads, out.splitlines())
         same((entry["change"], entry["what"], entry["name"], entry["attributes"]),
              ("changed", "links", "a0", {"ifalias": {"old": None, "new": 'up "link"'}}), "entry")
+
+
+def test_devices_are_the_same_whatever_became_of_them(t):
+    """Clocks by their id, tunnels by their interface."""
+    for noun, attribute in (("dpll", "lock_status"), ("wireguard", "listen_port")):
+        pcap = ROOT / f"tests/golden/{noun}/snapshot.pcap"
+        document = json.loads(t.netmon(noun, "--replay", pcap).stdout)
+        (t.dir / "a").write_text(json.dumps(document))
+        document["devices"][0][attribute] = 7
+        (t.dir / "b").write_text(json.dumps(document))
+        said = t.netmon("diff", t.dir / "a", t.dir / "b", ok=(1,)).stdout.splitlines()
+        same(len(said), 1, f"changes of {noun}: {said}")
+        assert said[0].startswith("~ devices") and f"{attribute} " in said[0], said
 
 
 def test_what_is_no_snapshot(t):
