@@ -41,6 +41,7 @@ struct view {
 	uint32_t seq;
 	bool dump, done, interrupted, cut; /* cut: the error is that of a dump that had begun */
 	int answer;
+	uint64_t shape; /* the source's, before it was asked */
 
 	const struct nlattr *attr[NM_ATTR_MAX + 1];
 	char *buf;

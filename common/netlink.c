@@ -382,6 +382,27 @@ static bool events_wait(struct view *w, enum nm_bus bus)
 	return lost;
 }
 
+static bool ends_dump(const void *buf, size_t len)
+{
+	const char *end = (const char *)buf + len;
+
+	for (const struct nlmsghdr *h = nm_msg_first(buf, len); h; h = nm_msg_next(h, end))
+		if (h->nlmsg_type == NLMSG_DONE)
+			return true;
+	return false;
+}
+
+/* Whether a part of a dump shows that it is not whole, though the kernel has not flagged it. */
+static bool is_torn(struct view *w, enum nm_bus bus, size_t len)
+{
+	const struct nm_source *s = w->asked;
+
+	if (!w->dump || len < NLMSG_HDRLEN)
+		return false;
+	return (s->torn && events_wait(w, bus)) ||
+	       (s->shape && ends_dump(w->buf, len) && s->shape() != w->shape);
+}
+
 /* Bytes received; -EMSGSIZE: they did not fit, the next time they will. */
 static ssize_t receive(struct view *w, enum nm_bus bus, bool event, int flags)
 {
@@ -416,7 +437,7 @@ static ssize_t receive(struct view *w, enum nm_bus bus, bool event, int flags)
 		}
 		return -EMSGSIZE;
 	}
-	if (!event && w->dump && w->asked->torn && (size_t)n >= NLMSG_HDRLEN && events_wait(w, bus))
+	if (!event && is_torn(w, bus, (size_t)n))
 		((struct nlmsghdr *)(void *)w->buf)->nlmsg_flags |= NLM_F_DUMP_INTR;
 	nm_wipe(w, bus, w->buf, (size_t)n);
 	if (w->record)
@@ -503,6 +524,7 @@ static int ask(struct view *w, const struct nm_source *s, const void *key)
 		w->adds(s, h, w->adds_arg);
 	if (w->record)
 		nm_record_packet(w, bus, NM_REQUEST, h, h->nlmsg_len);
+	w->shape = s->shape && !key ? s->shape() : 0;
 	start = s->torn ? nm_clock(CLOCK_THREAD_CPUTIME_ID) : 0;
 	nm_answer_starts(w, s, h->nlmsg_seq, !key);
 	if (mnl_socket_sendto(w->bus[bus].ask, h, h->nlmsg_len) < 0) {

@@ -169,6 +169,11 @@ struct nm_source {
 	void (*ask)(const struct nm_view *v, struct nlmsghdr *nlh, const void *key);
 	bool (*wanted)(const void *config); /* false: not read for the values.  Optional. */
 	/*
+	 * A number that is another one after a dump during which the kernel lost entries without a
+	 * flag; such a dump is interrupted.  Optional.
+	 */
+	uint64_t (*shape)(void);
+	/*
 	 * Asked once for each link of this kind, which nm_view.link names, by its ifindex in
 	 * the attribute .each_by.  The first source must tell of links.  A generic netlink family is
 	 * looked up when there is such a link, not earlier: that alone would load its module.

@@ -144,6 +144,47 @@ static void ask_fdb(const struct nm_view *v, struct nlmsghdr *nlh, const void *k
 		mnl_attr_put_u16(nlh, NDA_VLAN, k->vlan);
 }
 
+/*
+ * The highest bucket of one of the kernel's tables; 0: there is no such table.  It is told first of
+ * all: what follows, of each interface, is left with the socket.
+ */
+static uint32_t buckets(uint8_t family)
+{
+	_Alignas(struct nlmsghdr) char buf[2048];
+	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	struct timeval patience = {.tv_sec = 1};
+	struct nlmsghdr *h = mnl_nlmsg_put_header(buf);
+	struct ndt_config conf = {0};
+	const struct nlattr *a;
+	ssize_t n = -1;
+
+	if (!nl)
+		return 0;
+	h->nlmsg_type = RTM_GETNEIGHTBL;
+	h->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	((struct ndtmsg *)mnl_nlmsg_put_extra_header(h, sizeof(struct ndtmsg)))->ndtm_family =
+		family;
+	setsockopt(mnl_socket_get_fd(nl), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	if (mnl_socket_sendto(nl, h, h->nlmsg_len) > 0)
+		n = recv(mnl_socket_get_fd(nl), buf, sizeof(buf), 0);
+	mnl_socket_close(nl);
+	if (n > 0 && mnl_nlmsg_ok(h, (int)n) && h->nlmsg_type == RTM_NEWNEIGHTBL)
+		mnl_attr_for_each(a, h, sizeof(struct ndtmsg))
+			if (mnl_attr_get_type(a) == NDTA_CONFIG)
+				nm_bytes(a, &conf, sizeof(conf));
+	return conf.ndtc_hash_mask;
+}
+
+/*
+ * A dump of neighbours goes from bucket to bucket.  When there are more of them meanwhile
+ * (neigh_hash_grow(): of a table that all network namespaces share) the entries are in other
+ * ones, and some are lost or come twice.  There are never fewer.
+ */
+static uint64_t shape_of_tables(void)
+{
+	return (uint64_t)buckets(AF_INET) << 32 | buckets(AF_INET6);
+}
+
 enum { LINKS, FDB, NEIGHBORS, TABLES };
 
 /* The first source that fits a message has it: the one family stands before all the others. */
@@ -153,7 +194,8 @@ static const struct nm_source sources[] = {
 		 .af = AF_BRIDGE, .kept = true, .torn = true, .group = {RTNLGRP_NEIGH},
 		 .table = &nd, .ask = ask_fdb},
 	[NEIGHBORS] = {"neighbors", .get = RTM_GETNEIGH, .add = RTM_NEWNEIGH, .del = RTM_DELNEIGH,
-		       .any_af = true, .kept = true, .group = {RTNLGRP_NEIGH}, .table = &nd},
+		       .any_af = true, .kept = true, .group = {RTNLGRP_NEIGH}, .table = &nd,
+		       .shape = shape_of_tables},
 	/* without events: submit() says when it is to be read again */
 	[TABLES] = {"tables", .get = RTM_GETNEIGHTBL, .add = RTM_NEWNEIGHTBL, .any_af = true,
 		    .kept = true, .table = &ndt},
