@@ -400,10 +400,12 @@ struct state {
 	struct nm_map stations; /* struct station_key -> struct station */
 	struct nm_map clashes;  /* struct station_key -> int64_t: s, when it was seen last */
 	struct table table[FAMILIES];
-	uint32_t sets; /* parameter sets of single interfaces that the tables' dump had */
-	uint32_t dump; /* number of the dump that runs or ran last */
-	uint32_t torn; /* number of a dump of the FDB that missed some, perhaps; 0: none */
-	bool look;     /* entries were born silently */
+	uint32_t sets;    /* parameter sets of single interfaces that the tables' dump had */
+	uint32_t dump;    /* number of the dump that runs or ran last */
+	uint32_t torn;    /* number of a dump of the FDB that missed some, perhaps; 0: none */
+	bool look;        /* entries were born silently, here or elsewhere */
+	uint64_t look_at; /* ns: not before */
+	uint64_t begun, told_begun; /* ns, and what was told, when the dump began */
 	uint64_t events[STATION_NOTICES], forgotten;
 	bool stations_changed; /* since they were last sent */
 
@@ -1286,13 +1288,28 @@ static int settle_neighbor(struct nm_view *v)
 	struct state *s = v->state;
 	int err = ask_for_missed(v);
 
-	if (s->look)
+	if (s->look && v->now >= s->look_at) {
+		s->look = false;
 		err = nm_ask(v, &sources[NEIGHBORS], NULL);
-	if (s->look && err != -EAGAIN)
-		for (int f = 0; f < FAMILIES; f++)
-			s->table[f].base = s->table[f].stats.ndts_allocs - s->table[f].told;
-	s->look = false;
+	}
 	return err == -ENOMEM ? err : 0;
+}
+
+/*
+ * The allocations are those of all network namespaces: most that are seen are of others.  Until we
+ * look for ours again we rest for 99 times what the last dump took, one reading at least, and
+ * another one if that dump had nothing new.
+ */
+static void looked(const struct nm_view *v)
+{
+	struct state *s = v->state;
+	bool vain = s->table[ARP].told + s->table[NDISC].told == s->told_begun;
+
+	for (int f = 0; f < FAMILIES; f++)
+		s->table[f].base = s->table[f].stats.ndts_allocs - s->table[f].told;
+	s->look = false;
+	s->look_at = v->now + 99 * (v->now - s->begun) +
+		     (uint64_t)((vain ? 1.5 : 0.5) * v->interval * 1e9);
 }
 
 /* ---- the state file -------------------------------------------------------------------------------------- */
@@ -1729,6 +1746,8 @@ static void begin_neighbor(struct nm_view *v, const struct nm_source *src)
 	if (!s->loaded)
 		load(v);
 	s->dump++;
+	s->begun = v->now;
+	s->told_begun = s->table[ARP].told + s->table[NDISC].told;
 	if (src == &sources[TABLES])
 		s->sets = 0;
 }
@@ -1789,6 +1808,8 @@ static void end_neighbor(struct nm_view *v, const struct nm_source *src, bool co
 		s->torn = complete ? 0 : s->dump;
 	if (!complete)
 		return;
+	if (src == &sources[NEIGHBORS])
+		looked(v);
 	if (src == &sources[LINKS])
 		sweep_links(v);
 	else if (src != &sources[TABLES])

@@ -133,6 +133,30 @@ def test_entries_that_are_born_silently_are_seen(t):
     compare(ns, daemon, "after nobody has answered")
 
 
+def test_what_is_born_elsewhere_makes_us_look_in_every_other_reading(t):
+    """The kernel counts births of all network namespaces together."""
+    ns, other = with_pair(t), with_pair(t)
+    daemon = watch(t, ns, "AuditInterval 0")
+    over = threading.Event()
+
+    def births():
+        while not over.wait(0.1):
+            other.batch([f"neigh {verb} 192.0.2.9 lladdr 02:00:00:00:00:09 dev a0"
+                         for verb in ("add", "del")])
+
+    thread = threading.Thread(target=births)
+    thread.start()
+    try:
+        until(lambda: growth(daemon, "self/derive-dumps", 4) <= 1.5,
+              "a dump of the tables in each reading, of neighbours in every other", timeout=20)
+        with ns.call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.sendto(b"x", ("192.0.2.100", 9))
+        daemon.wait_value("a0/gauge-ipv4_incomplete", 1, timeout=3)
+    finally:
+        over.set()
+        thread.join()
+
+
 def test_forwarding_entries_are_counted_by_port_and_kind(t):
     ns = with_bridge(t)
     bridge_batch(ns, [f"fdb add 02:00:00:00:01:{i:02x} dev p{i % 2} master {kind}"
