@@ -116,13 +116,13 @@ check:
 	@$(MAKE) -s vm-kernel || echo 'netmon: what needs another kernel is skipped'
 	@tests/run $(if $(STRICT),--strict) --build $B $(SANITIZERS:%=--build $B/%) $(TESTS:%=-k %)
 
-tests: $B/tests/sink.so $B/tests/replay $B/tests/storm $B/tests/lacks.so
+tests: $B/tests/sink.so $B/tests/replay $B/tests/storm $B/tests/lacks.so $B/tests/slow.so
 $B/tests/replay: $B/tests/fuzz/replay.o $(parts) $(common)
 	$(link) -o $@ $^ $(pkg_libs)
 $B/tests/sink.so: tests/sink.c
 	@mkdir -p $(@D)
 	$(compile) $(collectd_flags) -fvisibility=default -shared -o $@ $<
-$B/tests/lacks.so: tests/lacks.c
+$B/tests/lacks.so $B/tests/slow.so: $B/tests/%.so: tests/%.c
 	@mkdir -p $(@D)
 	$(compile) -fvisibility=default -shared -o $@ $<
 $B/tests/storm: $B/tests/storm.o

@@ -491,9 +491,9 @@ static uint64_t held(struct view *w, uint64_t ns)
  * A dump of a torn source holds the kernel's lock, against everybody who changes
  * something: no more than a hundredth of the last minute for us.
  */
-static bool held_enough(struct view *w)
+static bool held_enough(struct view *w, uint64_t more)
 {
-	return held(w, 0) > NM_MINUTE * NM_NS_PER_S / 100;
+	return held(w, 0) + more > NM_MINUTE * NM_NS_PER_S / 100;
 }
 
 static int ask(struct view *w, const struct nm_source *s, const void *key)
@@ -574,16 +574,19 @@ static int drain(struct view *w)
 
 static int dump(struct view *w, const struct nm_source *s, int tries)
 {
-	int err;
+	for (;;) {
+		uint64_t start = nm_clock(CLOCK_MONOTONIC);
+		int err = ask(w, s, NULL);
 
-	while (((err = ask(w, s, NULL)) == -EINTR || err == -EMSGSIZE) && --tries > 0) {
+		if ((err != -EINTR && err != -EMSGSIZE) || --tries <= 0)
+			return err;
 		if (!s->torn)
 			continue;
-		if (held_enough(w))
-			break;
+		/* The next one takes as long, and with what it waits for the reading is late. */
+		if (held_enough(w, nm_clock(CLOCK_MONOTONIC) - start))
+			return err;
 		drain(w); /* or the event that tore this one would tear the next */
 	}
-	return err;
 }
 
 /* The kernel numbers a family when its module is loaded, and anew when it is loaded again. */
@@ -722,7 +725,7 @@ int nm_sync(struct nm_view *v)
 		int e;
 
 		if (!s->kept || !w->src[i].dirty || w->src[i].error || !wanted(w, s) ||
-		    (s->torn && held_enough(w)))
+		    (s->torn && held_enough(w, 0)))
 			continue;
 		e = dump_or_do_without(w, s);
 		drain(w); /* what happened meanwhile */

@@ -3,11 +3,12 @@
 
 import contextlib
 import json
+import os
 import pathlib
 import signal
 import subprocess
 
-from harness import alone, plain_build_only, same
+from harness import alone, command, plain_build_only, same
 
 STORM = 100000  # changes a second
 
@@ -168,6 +169,23 @@ def test_lost_deletions_are_found_while_all_dumps_are_torn(t):
     same(reading["c0/gauge-fdb_static"].plain, entries(ns, "c0"), "entries when it is over")
     t.note(", ".join(f"{reading[f'self/derive-{what}'].plain} {what}"
                      for what in ("lost", "dumps", "interrupted")))
+
+
+@alone
+@plain_build_only
+def test_a_dump_that_takes_long_is_not_tried_again_at_once(t):
+    """All are torn: a reading has one of them, not three."""
+    ns = bridge(t)
+    fdb_batch(ns, "add", "c0", range(10000))
+    with storm(t, ns, "fdb", "a0", 9, rate=5000):
+        out = command(t.build.netmon, "metrics", "neighbor", "--namespace", ns.name, "--count", 3,
+                      "--interval", 0.1, "--option", "AuditInterval 0.05",
+                      env={**os.environ, "LD_PRELOAD": str(t.build.dir / "tests/slow.so")})
+    torn = [float(line.split()[-1].strip("[]")) for line in out.splitlines()
+            if line.startswith("self/derive-interrupted")]
+    took = [line for line in out.splitlines() if line.startswith("self/duration-read")]
+    t.note(f"{torn}, {took}")
+    same([b - a for a, b in zip([0] + torn, torn)], [1, 1, 1], "torn dumps of each reading")
 
 
 def told(output):
