@@ -9,7 +9,7 @@ static const struct nm_field querier_rows[] = {
 	NM_A(BRIDGE_QUERIER_IP_OTHER_TIMER, UINT), NM_A(BRIDGE_QUERIER_IPV6_ADDRESS, ADDR),
 	NM_A(BRIDGE_QUERIER_IPV6_PORT, IFINDEX),   NM_A(BRIDGE_QUERIER_IPV6_OTHER_TIMER, UINT),
 };
-static const struct nm_table querier =
+const struct nm_table nm_querier_table =
 	NM_ATTRS("BRIDGE_QUERIER_", querier_rows, &nm_BRIDGE_QUERIER);
 
 static const struct nm_field boolopt_rows[] = {
@@ -63,7 +63,7 @@ static const struct nm_field bridge_rows[] = {
 	NM_A(IFLA_BR_MCAST_MLD_VERSION, UINT),
 	NM_A(IFLA_BR_VLAN_STATS_PER_PORT, UINT),
 	NM_A(IFLA_BR_MULTI_BOOLOPT, STRUCT, .table = &boolopt),
-	NM_A(IFLA_BR_MCAST_QUERIER_STATE, NEST, .table = &querier),
+	NM_A(IFLA_BR_MCAST_QUERIER_STATE, NEST, .table = &nm_querier_table),
 	NM_A(IFLA_BR_FDB_N_LEARNED, UINT),
 	NM_A(IFLA_BR_FDB_MAX_LEARNED, UINT),
 };

@@ -122,6 +122,7 @@ extern const struct nm_table nm_stats64_table;   /* struct rtnl_link_stats64 */
 extern const struct nm_table nm_port_table;      /* of a bridge: IFLA_BRPORT_* */
 extern const struct nm_table nm_inet6_table;     /* IFLA_PROTINFO of AF_INET6 */
 extern const struct nm_table nm_port_link_table; /* RTM_NEWLINK of AF_BRIDGE */
+extern const struct nm_table nm_querier_table;   /* BRIDGE_QUERIER_* */
 extern const struct nm_table nm_if_stats_table;  /* RTM_NEWSTATS */
 
 /* A source of links: for nm_ifname(), where a plugin needs no more of them than that. */

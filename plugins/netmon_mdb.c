@@ -99,6 +99,39 @@ static const struct nm_field br_port_rows[] = {
 };
 static const struct nm_table br_port = NM_STRUCT_OF(br_port_msg, "", br_port_rows, &mdba);
 
+/* The options of a VLAN, or of some that follow one another. */
+static const struct nm_field gopts_rows[] = {
+	NM_A(BRIDGE_VLANDB_GOPTS_ID, UINT),
+	NM_A(BRIDGE_VLANDB_GOPTS_RANGE, UINT),
+	NM_A(BRIDGE_VLANDB_GOPTS_MCAST_SNOOPING, UINT),
+	NM_A(BRIDGE_VLANDB_GOPTS_MCAST_IGMP_VERSION, UINT),
+	NM_A(BRIDGE_VLANDB_GOPTS_MCAST_MLD_VERSION, UINT),
+	NM_A(BRIDGE_VLANDB_GOPTS_MCAST_LAST_MEMBER_CNT, UINT),
+	NM_A(BRIDGE_VLANDB_GOPTS_MCAST_STARTUP_QUERY_CNT, UINT),
+	NM_A(BRIDGE_VLANDB_GOPTS_MCAST_LAST_MEMBER_INTVL, UINT),
+	NM_A(BRIDGE_VLANDB_GOPTS_MCAST_MEMBERSHIP_INTVL, UINT),
+	NM_A(BRIDGE_VLANDB_GOPTS_MCAST_QUERIER_INTVL, UINT),
+	NM_A(BRIDGE_VLANDB_GOPTS_MCAST_QUERY_INTVL, UINT),
+	NM_A(BRIDGE_VLANDB_GOPTS_MCAST_QUERY_RESPONSE_INTVL, UINT),
+	NM_A(BRIDGE_VLANDB_GOPTS_MCAST_STARTUP_QUERY_INTVL, UINT),
+	NM_A(BRIDGE_VLANDB_GOPTS_MCAST_QUERIER, UINT),
+	NM_A(BRIDGE_VLANDB_GOPTS_MCAST_ROUTER_PORTS, NEST, .table = &mdba),
+	NM_A(BRIDGE_VLANDB_GOPTS_MCAST_QUERIER_STATE, NEST, .table = &nm_querier_table),
+	NM_A(BRIDGE_VLANDB_GOPTS_MSTI, UINT),
+};
+static const struct nm_table gopts =
+	NM_ATTRS("BRIDGE_VLANDB_GOPTS_", gopts_rows, &nm_BRIDGE_VLANDB_GOPTS);
+
+static const struct nm_field vlandb_rows[] = {
+	NM_A(BRIDGE_VLANDB_GLOBAL_OPTIONS, NEST, .many = true, .table = &gopts),
+};
+static const struct nm_table vlandb = NM_ATTRS("BRIDGE_VLANDB_", vlandb_rows, &nm_BRIDGE_VLANDB);
+
+static const struct nm_field br_vlan_rows[] = {
+	NM_M(br_vlan_msg, ifindex, IFINDEX),
+};
+static const struct nm_table br_vlan = NM_STRUCT_OF(br_vlan_msg, "", br_vlan_rows, &vlandb);
+
 /* ---- what is asked ---------------------------------------------------------------- */
 
 /* Bridges only: their ports have a source of their own.  Older kernels answer with all links. */
@@ -128,7 +161,21 @@ static void ask_statistics(const struct nm_view *v, struct nlmsghdr *nlh, const 
 			 IFLA_STATS_FILTER_BIT(IFLA_STATS_LINK_XSTATS_SLAVE);
 }
 
-enum { BRIDGES, PORTS, MDB, STATISTICS };
+static void ask_vlans(const struct nm_view *v, struct nlmsghdr *nlh, const void *key)
+{
+	(void)v;
+	(void)key;
+	mnl_attr_put_u32(nlh, BRIDGE_VLANDB_DUMP_FLAGS, BRIDGE_VLANDB_DUMPF_GLOBAL);
+}
+
+/* Not with the other sources: poll_vlans() asks, where a bridge has such VLANs. */
+static bool want_vlans(const void *config)
+{
+	(void)config;
+	return false;
+}
+
+enum { BRIDGES, PORTS, MDB, STATISTICS, VLANS };
 
 static const struct nm_source sources[] = {
 	[BRIDGES] = {"bridges", .get = RTM_GETLINK, .add = RTM_NEWLINK, .del = RTM_DELLINK,
@@ -145,6 +192,9 @@ static const struct nm_source sources[] = {
 	[STATISTICS] = {"statistics", .get = RTM_GETSTATS, .add = RTM_NEWSTATS, .kept = true,
 			.table = &nm_if_stats_table, .ask = ask_statistics,
 			.without = "IGMP and MLD statistics"},
+	[VLANS] = {"vlans", .get = RTM_GETVLAN, .add = RTM_NEWVLAN, .af = AF_BRIDGE, .kept = true,
+		   .table = &br_vlan, .ask = ask_vlans, .wanted = want_vlans,
+		   .without = "queriers of VLANs"},
 };
 
 /* ---- what is configured -------------------------------------------------------------- */
@@ -190,7 +240,8 @@ static const struct nm_option options[] = {
 		  .help = "Report all ports but those of Port."),
 	NM_OPTION(
 		config, "CollectVlans", NM_OPT_WORD, vlans, .words = &nm_details,
-		.help = "Groups and entries of each VLAN: not, of a bridge, or of each port too."),
+		.help = "Groups, entries and queriers of each VLAN: not, of a bridge, or groups and entries "
+			"of each port too."),
 	NM_OPTION(config, "Verbose", NM_OPT_BOOL, verbose,
 		  .help = "Report IGMP and MLD packets by version of the protocol too."),
 	NM_OPTION(config, "Notify", NM_OPT_WORDS, notify, .words = &notices,
@@ -198,6 +249,8 @@ static const struct nm_option options[] = {
 };
 
 /* ---- what is kept ----------------------------------------------------------------------- */
+
+#define VIDS 4096 /* 802.1Q */
 
 enum { IPV4, IPV6, FAMILIES };
 enum { NOBODY, OWN, OTHER };
@@ -209,6 +262,15 @@ struct querier {
 	uint32_t left; /* 1/100 s until it counts as lost */
 };
 
+/* Who queries on a bridge, or in one of its VLANs. */
+struct queriers {
+	bool own;          /* is a querier itself, unless there is another */
+	bool known;        /* .is */
+	bool was_known;    /* .told: the last that was known */
+	uint32_t interval; /* 1/100 s until another counts as lost */
+	struct querier is[FAMILIES], told[FAMILIES];
+};
+
 struct device {
 	char name[IFNAMSIZ];
 	bool selected;
@@ -216,14 +278,11 @@ struct device {
 
 struct bridge {
 	struct device dev;
-	bool snooping, own; /* is a querier itself, unless there is another */
-	bool per_vlan;      /* each VLAN has a querier of its own, which no link tells */
-	bool statistics, known;
-	uint32_t limit, querier_interval; /* 1/100 s */
-	uint32_t versions;                /* of IGMP and MLD: what the dump tells depends on them */
-	struct querier querier[FAMILIES];
-	struct querier told[FAMILIES]; /* the last that was known */
-	bool was_known;                /* the queriers were, once */
+	bool snooping, statistics;
+	bool per_vlan; /* each VLAN has queriers of its own, which no link tells */
+	uint32_t limit;
+	uint32_t versions; /* of IGMP and MLD: what the dump tells depends on them */
+	struct queriers queriers;
 	bool changed, full;
 	uint32_t seen; /* number of the dump that had it last */
 };
@@ -264,6 +323,14 @@ struct place {
 	uint32_t vid; /* 0: all of them */
 };
 
+struct vlan {
+	bool snooping;
+	struct queriers queriers;
+	uint32_t routers; /* ports */
+	bool changed;
+	uint32_t seen;
+};
+
 struct counts {
 	uint32_t n[COUNTS];
 	bool changed;
@@ -291,8 +358,9 @@ struct state {
 	struct nm_map places;     /* struct place -> struct counts */
 	struct nm_map members;    /* struct member_key -> uint32_t */
 	struct nm_map statistics; /* ifindex -> struct statistics */
+	struct nm_map vlans;      /* struct place, of a bridge -> struct vlan */
 	uint32_t dump;            /* number of the dump that runs or ran last */
-	uint32_t statistics_dump;
+	uint32_t statistics_dump, vlans_dump;
 	bool recount;        /* memory ran out while something was counted */
 	bool again;          /* the database must be dumped again before it is believed */
 	bool surprise;       /* this dump had an entry of which no event told */
@@ -314,6 +382,7 @@ static int open_mdb(struct nm_view *v)
 	s->places = (struct nm_map)MAP(struct place, struct counts);
 	s->members = (struct nm_map)MAP(struct member_key, uint32_t);
 	s->statistics = (struct nm_map)MAP(uint32_t, struct statistics);
+	s->vlans = (struct nm_map)MAP(struct place, struct vlan);
 	return 0;
 }
 
@@ -328,6 +397,7 @@ static void close_mdb(struct nm_view *v)
 	nm_map_free(&s->places);
 	nm_map_free(&s->members);
 	nm_map_free(&s->statistics);
+	nm_map_free(&s->vlans);
 	free(s->asked);
 }
 
@@ -410,18 +480,17 @@ static bool same_querier(const struct querier *a, const struct querier *b)
 	       (a->who != OTHER || (a->port == b->port && !memcmp(a->address, b->address, 16)));
 }
 
-static void tell_querier(struct nm_view *v, const struct bridge *b, uint32_t ifindex, int family,
-			 const struct querier *was)
+static void tell_querier(struct nm_view *v, const struct bridge *b, const struct place *at,
+			 int family, const struct querier *was, const struct querier *is)
 {
 	static const char *const names[] = {[IPV4] = "ipv4", [IPV6] = "ipv6"};
 	static const char *const versions[] = {[IPV4] = "IPv4", [IPV6] = "IPv6"};
-	const struct querier *is = &b->querier[family];
-	char old[TEXT], new[TEXT];
+	char old[TEXT], new[TEXT], vlan[16] = "";
 	struct nm_notice *n;
 
 	if (same_querier(was, is))
 		return;
-	n = tell(v, &b->dev, ifindex, QUERIER,
+	n = tell(v, &b->dev, at->ifindex, QUERIER,
 		 is->who == NOBODY  ? NM_FAILURE :
 		 was->who == NOBODY ? NM_OKAY :
 				      NM_WARNING,
@@ -429,14 +498,31 @@ static void tell_querier(struct nm_view *v, const struct bridge *b, uint32_t ifi
 	if (!n)
 		return;
 	nm_meta(n, "family", "%s", names[family]);
+	if (at->vid) {
+		nm_meta(n, "vlan", "%u", at->vid);
+		snprintf(vlan, sizeof(vlan), " VLAN %u", at->vid);
+	}
 	if (is->who == NOBODY)
 		nm_meta(n, "reason", "%s", was->who == OWN ? "disabled" : "timeout");
 	else if (is->who == OTHER && nm_ifname(v, is->port))
 		nm_meta(n, "port", "%s", nm_ifname(v, is->port));
-	nm_say(n, "bridge %s: the %s querier was %s and is %s%s", b->dev.name, versions[family],
-	       querier_text(was, family, b->dev.name, old),
+	nm_say(n, "bridge %s%s: the %s querier was %s and is %s%s", b->dev.name, vlan,
+	       versions[family], querier_text(was, family, b->dev.name, old),
 	       querier_text(is, family, b->dev.name, new),
 	       is->who == NOBODY ? ": multicast groups will age out" : "");
+}
+
+static void tell_queriers(struct nm_view *v, const struct bridge *b, const struct place *at,
+			  struct queriers *q)
+{
+	if (!q->known)
+		return;
+	for (int f = 0; f < FAMILIES; f++) {
+		if (q->was_known)
+			tell_querier(v, b, at, f, &q->told[f], &q->is[f]);
+		q->told[f] = q->is[f];
+	}
+	q->was_known = true;
 }
 
 static void tell_snooping(struct nm_view *v, const struct bridge *b, uint32_t ifindex)
@@ -758,6 +844,15 @@ static struct querier read_querier(const struct nlattr *state, int family, bool 
 	return q;
 }
 
+static void read_queriers(struct queriers *q, const struct nlattr *state, const struct nlattr *own,
+			  const struct nlattr *interval)
+{
+	q->own = nm_uint(own);
+	q->interval = (uint32_t)nm_uint(interval);
+	for (int f = 0; f < FAMILIES; f++)
+		q->is[f] = read_querier(state, f, q->own);
+}
+
 static void read_bridge(struct state *s, struct bridge *b, const struct nm_msg *m)
 {
 	const struct nlattr *data = nm_in(m->attr[IFLA_LINKINFO], IFLA_INFO_DATA);
@@ -767,17 +862,15 @@ static void read_bridge(struct state *s, struct bridge *b, const struct nm_msg *
 	nm_bytes(nm_in(data, IFLA_BR_MULTI_BOOLOPT), &opt, sizeof(opt));
 	b->per_vlan = opt.optval & (1u << BR_BOOLOPT_MCAST_VLAN_SNOOPING);
 	b->snooping = nm_uint(nm_in(data, IFLA_BR_MCAST_SNOOPING));
-	b->own = nm_uint(nm_in(data, IFLA_BR_MCAST_QUERIER));
 	b->statistics = nm_uint(nm_in(data, IFLA_BR_MCAST_STATS_ENABLED));
 	b->limit = (uint32_t)nm_uint(nm_in(data, IFLA_BR_MCAST_HASH_MAX));
-	b->querier_interval = (uint32_t)nm_uint(nm_in(data, IFLA_BR_MCAST_QUERIER_INTVL));
 	b->versions = (uint32_t)(nm_uint(nm_in(data, IFLA_BR_MCAST_IGMP_VERSION)) << 8 |
 				 nm_uint(nm_in(data, IFLA_BR_MCAST_MLD_VERSION)));
 	/* That there is no querier is not said; only since Linux 5.15 does it mean that. */
 	s->tells_queriers |= state || m->attr[IFLA_GRO_MAX_SIZE];
-	b->known = b->snooping && !b->per_vlan && (s->tells_queriers || b->own);
-	for (int f = 0; f < FAMILIES; f++)
-		b->querier[f] = read_querier(state, f, b->own);
+	read_queriers(&b->queriers, state, nm_in(data, IFLA_BR_MCAST_QUERIER),
+		      nm_in(data, IFLA_BR_MCAST_QUERIER_INTVL));
+	b->queriers.known = b->snooping && !b->per_vlan && (s->tells_queriers || b->queriers.own);
 }
 
 static void tell_bridge(struct nm_view *v, struct bridge *b, uint32_t ifindex,
@@ -785,21 +878,19 @@ static void tell_bridge(struct nm_view *v, struct bridge *b, uint32_t ifindex,
 {
 	if (was->snooping != b->snooping)
 		tell_snooping(v, b, ifindex);
-	if (!b->known)
-		return;
-	for (int f = 0; f < FAMILIES; f++) {
-		if (b->was_known)
-			tell_querier(v, b, ifindex, f, &b->told[f]);
-		b->told[f] = b->querier[f];
-	}
-	b->was_known = true;
+	tell_queriers(v, b, &(struct place){.ifindex = ifindex, .vid = 0}, &b->queriers);
+}
+
+static bool queriers_differ(const struct queriers *a, const struct queriers *b)
+{
+	return a->own != b->own || a->known != b->known || a->is[IPV4].who != b->is[IPV4].who ||
+	       a->is[IPV6].who != b->is[IPV6].who;
 }
 
 static bool differs(const struct bridge *a, const struct bridge *b)
 {
-	return a->snooping != b->snooping || a->own != b->own || a->limit != b->limit ||
-	       a->known != b->known || a->querier[IPV4].who != b->querier[IPV4].who ||
-	       a->querier[IPV6].who != b->querier[IPV6].who;
+	return a->snooping != b->snooping || a->limit != b->limit ||
+	       queriers_differ(&a->queriers, &b->queriers);
 }
 
 /* Groups that the bridge itself has joined go with it, and nobody tells. */
@@ -942,6 +1033,65 @@ static int on_statistics(struct nm_view *v, const struct nm_msg *m)
 	return 0;
 }
 
+/* ---- VLANs ------------------------------------------------------------------------------------ */
+
+static int on_vlan(struct nm_view *v, const struct bridge *b, const struct place *at,
+		   const struct nlattr *o)
+{
+	const struct nlattr *list = nm_in(nm_in(o, BRIDGE_VLANDB_GOPTS_MCAST_ROUTER_PORTS),
+					  MDBA_ROUTER),
+			    *a;
+	struct state *s = v->state;
+	struct vlan *vlan, was;
+	bool fresh;
+
+	vlan = nm_map_put(&s->vlans, at, &fresh);
+	if (!vlan)
+		return -ENOMEM;
+	was = *vlan;
+	vlan->seen = s->dump;
+	vlan->snooping = nm_uint(nm_in(o, BRIDGE_VLANDB_GOPTS_MCAST_SNOOPING));
+	vlan->routers = 0;
+	for (a = nm_child(list, NULL); a; a = nm_child(list, a))
+		vlan->routers += mnl_attr_get_type(a) == MDBA_ROUTER_PORT;
+	read_queriers(&vlan->queriers, nm_in(o, BRIDGE_VLANDB_GOPTS_MCAST_QUERIER_STATE),
+		      nm_in(o, BRIDGE_VLANDB_GOPTS_MCAST_QUERIER),
+		      nm_in(o, BRIDGE_VLANDB_GOPTS_MCAST_QUERIER_INTVL));
+	vlan->queriers.known = b->snooping && vlan->snooping;
+	vlan->changed |= fresh || was.snooping != vlan->snooping || was.routers != vlan->routers ||
+			 queriers_differ(&was.queriers, &vlan->queriers);
+	tell_queriers(v, b, at, &vlan->queriers);
+	return 0;
+}
+
+/*
+ * The kernel tells VLANs that follow one another as one if they have the same options, with the
+ * state of the first, but not where one has a router port (br_multicast_ctx_options_equal()).  A
+ * port that hears a querier is one: so what it tells is true of all, unless mcast_router is 0.
+ * Where no VLAN has a querier of its own, it tells the options all the same.
+ */
+static int on_vlans(struct nm_view *v, const struct nm_msg *m)
+{
+	const struct br_vlan_msg *h = m->hdr;
+	const struct state *s = v->state;
+	const struct bridge *b = nm_map_get(&s->bridges, &h->ifindex);
+	int err = 0;
+
+	if (!b || !b->per_vlan)
+		return 0;
+	for (const struct nlattr *a = nm_attr(m, NULL); a && !err; a = nm_attr(m, a)) {
+		const struct nlattr *range = nm_in(a, BRIDGE_VLANDB_GOPTS_RANGE);
+		uint64_t first = nm_uint(nm_in(a, BRIDGE_VLANDB_GOPTS_ID)),
+			 last = range ? nm_uint(range) : first;
+
+		if (mnl_attr_get_type(a) != BRIDGE_VLANDB_GLOBAL_OPTIONS || !first || last >= VIDS)
+			continue;
+		for (uint32_t vid = (uint32_t)first; vid <= last && !err; vid++)
+			err = on_vlan(v, b, &(struct place){.ifindex = h->ifindex, .vid = vid}, a);
+	}
+	return err;
+}
+
 /* ---- dumps -------------------------------------------------------------------------------------------- */
 
 static void begin_mdb(struct nm_view *v, const struct nm_source *source)
@@ -952,6 +1102,8 @@ static void begin_mdb(struct nm_view *v, const struct nm_source *source)
 	s->surprise = false;
 	if (source == &sources[STATISTICS])
 		s->statistics_dump = s->dump;
+	if (source == &sources[VLANS])
+		s->vlans_dump = s->dump;
 }
 
 /* What a complete dump did not have is gone, also when nobody told so. */
@@ -1027,6 +1179,20 @@ static void sweep_routers(struct nm_view *v)
 		}
 }
 
+static void sweep_vlans(struct state *s)
+{
+	const struct vlan *vlan;
+	const void *key;
+
+	for (size_t i = 0; (vlan = nm_map_next(&s->vlans, &key, &i));)
+		if (vlan->seen != s->dump) {
+			struct place at = *(const struct place *)key;
+
+			nm_map_del(&s->vlans, &at);
+			i--;
+		}
+}
+
 static void end_mdb(struct nm_view *v, const struct nm_source *source, bool complete)
 {
 	if (!complete)
@@ -1042,16 +1208,17 @@ static void end_mdb(struct nm_view *v, const struct nm_source *source, bool comp
 		sweep_entries(v);
 		sweep_routers(v);
 		break;
+	case VLANS:
+		sweep_vlans(v->state);
+		break;
 	}
 }
 
 static int message_mdb(struct nm_view *v, const struct nm_msg *m)
 {
 	static int (*const on[])(struct nm_view * v, const struct nm_msg *m) = {
-		[BRIDGES] = on_link,
-		[PORTS] = on_port,
-		[MDB] = on_mdb,
-		[STATISTICS] = on_statistics,
+		[BRIDGES] = on_link,          [PORTS] = on_port,  [MDB] = on_mdb,
+		[STATISTICS] = on_statistics, [VLANS] = on_vlans,
 	};
 
 	return on[m->src - sources](v, m);
@@ -1109,6 +1276,20 @@ static int poll_statistics(struct nm_view *v)
 	for (size_t i = 0; (b = nm_map_next(&s->bridges, &key, &i));)
 		if (b->statistics && b->dev.selected)
 			return nm_ask(v, &sources[STATISTICS], NULL) == -ENOMEM ? -ENOMEM : 0;
+	return 0;
+}
+
+/* All VLANs with one question, and none where no bridge has queriers by VLAN. */
+static int poll_vlans(struct nm_view *v)
+{
+	struct state *s = v->state;
+	const struct bridge *b;
+	const void *key;
+
+	for (size_t i = 0; (b = nm_map_next(&s->bridges, &key, &i));)
+		if (b->per_vlan && b->dev.selected)
+			return nm_ask(v, &sources[VLANS], NULL) == -ENOMEM ? -ENOMEM : 0;
+	nm_map_free(&s->vlans);
 	return 0;
 }
 
@@ -1219,21 +1400,43 @@ static void submit_statistics(const struct nm_view *v, struct nm_reading *r, uin
 	nm_derive(r, "if_rx_errors", "mld_parse", st->c.mld_parse_errors);
 }
 
-static void submit_querier(struct nm_reading *r, const struct bridge *b)
+/* The name of a value of a bridge, or of one of its VLANs. */
+static const char *of_vlan(struct nm_reading *r, const char *name, uint32_t vid)
+{
+	char buf[40];
+
+	if (!vid)
+		return name;
+	snprintf(buf, sizeof(buf), "%s_vlan%u", name, vid);
+	return nm_text(r, buf);
+}
+
+static void submit_querier(struct nm_reading *r, const struct queriers *q, uint32_t vid)
 {
 	static const char *const age[] = {[IPV4] = "querier_ipv4", [IPV6] = "querier_ipv6"};
 	bool any = false;
 
-	if (!b->known)
+	if (!q->known)
 		return;
 	for (int f = 0; f < FAMILIES; f++) {
-		const struct querier *q = &b->querier[f];
+		const struct querier *is = &q->is[f];
 
-		any |= q->who != NOBODY;
-		if (q->who == OTHER && q->left <= b->querier_interval)
-			nm_gauge(r, "duration", age[f], (b->querier_interval - q->left) / 100.0);
+		any |= is->who != NOBODY;
+		if (is->who == OTHER && is->left <= q->interval)
+			nm_gauge(r, "duration", of_vlan(r, age[f], vid),
+				 (q->interval - is->left) / 100.0);
 	}
-	nm_gauge(r, "bool", "querier", any);
+	nm_gauge(r, "bool", of_vlan(r, "querier", vid), any);
+}
+
+static void submit_queriers(struct nm_reading *r, const struct queriers *q, uint32_t vid,
+			    bool others)
+{
+	nm_gauge(r, "bool", of_vlan(r, "querier_own", vid), q->own);
+	if (!q->known || !others)
+		return;
+	nm_gauge(r, "bool", of_vlan(r, "querier_other_ipv4", vid), q->is[IPV4].who == OTHER);
+	nm_gauge(r, "bool", of_vlan(r, "querier_other_ipv6", vid), q->is[IPV6].who == OTHER);
 }
 
 static void submit_counts(struct nm_reading *r, const struct counts *n, uint32_t limit, bool port)
@@ -1270,7 +1473,7 @@ static void submit_bridge(struct nm_view *v, struct nm_reading *r, struct bridge
 		return;
 	nm_instance(r, label(&b->dev, ifindex, buf));
 	nm_owner(r, ifindex);
-	submit_querier(r, b);
+	submit_querier(r, &b->queriers, 0);
 	if (n)
 		nm_gauge(r, "gauge", "groups", n->n[GROUPS]);
 	if (b->statistics)
@@ -1279,11 +1482,7 @@ static void submit_bridge(struct nm_view *v, struct nm_reading *r, struct bridge
 		nm_slow(r, true);
 		submit_counts(r, n, b->limit, false);
 		nm_gauge(r, "bool", "snooping", b->snooping);
-		nm_gauge(r, "bool", "querier_own", b->own);
-		if (b->known && s->tells_queriers) {
-			nm_gauge(r, "bool", "querier_other_ipv4", b->querier[IPV4].who == OTHER);
-			nm_gauge(r, "bool", "querier_other_ipv6", b->querier[IPV6].who == OTHER);
-		}
+		submit_queriers(r, &b->queriers, 0, s->tells_queriers);
 		if (n)
 			nm_gauge(r, "gauge", "router_ports", router_ports(s, ifindex));
 		nm_slow(r, false);
@@ -1336,10 +1535,8 @@ static void submit_vlan(const struct nm_view *v, struct nm_reading *r, const str
 	    !(n->changed || nm_slow_due(v, at->ifindex)))
 		return;
 	nm_instance(r, label(p ? &p->dev : &b->dev, at->ifindex, buf));
-	snprintf(buf, sizeof(buf), "groups_vlan%u", at->vid);
-	nm_gauge(r, "gauge", nm_text(r, buf), n->n[GROUPS]);
-	snprintf(buf, sizeof(buf), "entries_vlan%u", at->vid);
-	nm_gauge(r, "gauge", nm_text(r, buf), n->n[TEMPORARY] + n->n[PERMANENT]);
+	nm_gauge(r, "gauge", of_vlan(r, "groups", at->vid), n->n[GROUPS]);
+	nm_gauge(r, "gauge", of_vlan(r, "entries", at->vid), n->n[TEMPORARY] + n->n[PERMANENT]);
 }
 
 static void submit_vlans(const struct nm_view *v, struct nm_reading *r)
@@ -1360,6 +1557,42 @@ static void submit_vlans(const struct nm_view *v, struct nm_reading *r)
 	nm_slow(r, false);
 }
 
+static void submit_vlan_querier(const struct nm_view *v, struct nm_reading *r,
+				const struct bridge *b, const struct place *at, struct vlan *vlan)
+{
+	char buf[32];
+
+	if (!b->dev.selected || !b->per_vlan || !(vlan->changed || nm_slow_due(v, at->ifindex)))
+		return;
+	vlan->changed = false;
+	nm_instance(r, label(&b->dev, at->ifindex, buf));
+	submit_querier(r, &vlan->queriers, at->vid);
+	submit_queriers(r, &vlan->queriers, at->vid, true);
+	nm_gauge(r, "bool", of_vlan(r, "snooping", at->vid), vlan->snooping);
+	nm_gauge(r, "gauge", of_vlan(r, "router_ports", at->vid), vlan->routers);
+}
+
+static void submit_vlan_queriers(const struct nm_view *v, struct nm_reading *r)
+{
+	const struct config *c = v->config;
+	const struct state *s = v->state;
+	const struct bridge *b;
+	struct vlan *vlan;
+	const void *key;
+
+	if (c->vlans == NM_NO || nm_source_error(v, VLANS))
+		return;
+	nm_slow(r, true);
+	for (size_t i = 0; (vlan = nm_map_next(&s->vlans, &key, &i));) {
+		const struct place *at = key;
+
+		b = nm_map_get(&s->bridges, &at->ifindex);
+		if (b && vlan->seen == s->vlans_dump)
+			submit_vlan_querier(v, r, b, at, vlan);
+	}
+	nm_slow(r, false);
+}
+
 static int submit_mdb(struct nm_view *v, struct nm_reading *r)
 {
 	struct state *s = v->state;
@@ -1368,6 +1601,8 @@ static int submit_mdb(struct nm_view *v, struct nm_reading *r)
 	const void *key;
 	int err = poll_bridges(v);
 
+	if (!err)
+		err = poll_vlans(v);
 	if (!err)
 		err = poll_statistics(v);
 	if (!err && s->recount)
@@ -1380,6 +1615,7 @@ static int submit_mdb(struct nm_view *v, struct nm_reading *r)
 	for (size_t i = 0; (p = nm_map_next(&s->ports, &key, &i));)
 		submit_port(v, r, p, *(const uint32_t *)key);
 	submit_vlans(v, r);
+	submit_vlan_queriers(v, r);
 	return 0;
 }
 

@@ -137,7 +137,76 @@ vlan global set dev br0 vid 10 mcast_snooping 1 mcast_querier 1
     expected.update(Counter(f"br0/gauge-groups_vlan{vid}" for _, vid in groups))
     same({id: v.plain for id in daemon.ids("groups_vlan") if (v := daemon.latest(id)).plain},
          dict(expected), "groups by VLAN")
-    same(daemon.ids("br0/bool-querier$"), set(), "a querier of the bridge, which no link tells")
+    same({id: daemon.latest(id).plain for id in daemon.ids("br0/bool-querier_vlan")},
+         {f"br0/bool-querier_vlan{vid}": vid in querying for vid in (1, 10, 11, 12)},
+         "queriers by VLAN")
+    same(daemon.ids("br0/bool-querier$"), set(), "a querier of the bridge, which has none")
+
+
+def vlan_options(ns, dev):
+    """What `bridge` says of each VLAN, also of those that it tells as a range."""
+    return {vid: v for d in bridge(ns, "-d", "vlan", "global") if d["ifname"] == dev
+            for v in d["vlans"] for vid in range(v["vlan"], v.get("vlanEnd", v["vlan"]) + 1)}
+
+
+@vm
+def test_queriers_by_vlan(t):
+    """One that is heard in a VLAN and goes, own ones, and VLANs that the kernel tells as a range."""
+    ns, other = switch(t, "mcast_vlan_snooping 1"), t.namespace()
+    ns.run("bridge", "-batch", "-", input="""
+vlan add dev p1 vid 20-22
+vlan global set dev br0 vid 10 mcast_querier 1
+vlan global set dev br0 vid 11 mcast_querier_interval 600
+vlan global set dev br0 vid 12 mcast_snooping 0
+""")
+    ns.ip(f"link set q1 netns {other.name}")
+    other.batch(["link add br1 type bridge vlan_filtering 1 mcast_vlan_snooping 1 "
+                 "mcast_query_use_ifaddr 1", "addr add 198.51.100.9/24 dev br1",
+                 "link set q1 master br1", "link set q1 up", "link set br1 up"])
+    other.run("bridge", "-batch", "-", input="""
+vlan add dev q1 vid 10-12
+vlan add dev br1 vid 11 self
+vlan global set dev br1 vid 11 mcast_query_interval 100 mcast_startup_query_interval 100
+""")
+    until(lambda: "forwarding" in other.run("bridge", "link", "show", "dev", "q1"), "a port")
+    until(lambda: "forwarding" in ns.run("bridge", "link", "show", "dev", "p1"), "a port")
+    daemon = t.collectd("SlowInterval 0.1", ns, plugin="netmon_mdb")
+    daemon.wait_value("br0/bool-querier_vlan11", 0)
+
+    other.run("bridge", "vlan", "global", "set", "dev", "br1", "vid", "11", "mcast_querier", "1")
+    heard = daemon.wait_notification("querier", "br0", new="198.51.100.9", family="ipv4")
+    same((heard.severity, heard.meta["vlan"], heard.meta["port"], "VLAN 11" in heard.message),
+         ("okay", "11", "p1", True), "a querier is heard")
+    daemon.wait_value("br0/bool-querier_vlan11", 1)
+    daemon.wait_value("br0/bool-querier_other_ipv4_vlan11", 1)
+    daemon.wait_value("br0/duration-querier_ipv4_vlan11", lambda s: 0 <= s < 6)
+    daemon.reading(since=daemon.now())
+    said = vlan_options(ns, "br0")
+    same(sorted(said), [1, 10, 11, 12, 20, 21, 22], "the story: VLANs")
+    for name, option in (("bool-snooping", "mcast_snooping"), ("bool-querier_own", "mcast_querier")):
+        same({vid: daemon.latest(f"br0/{name}_vlan{vid}").plain for vid in said},
+             {vid: v[option] for vid, v in said.items()}, option)
+    routers = {vid: len(v.get("router_ports", [])) for vid, v in said.items()}
+    same(routers[11], 1, "the story: a router port")
+    same({vid: daemon.latest(f"br0/gauge-router_ports_vlan{vid}").plain for vid in said}, routers,
+         "router ports")
+    same({vid: daemon.latest(f"br0/bool-querier_vlan{vid}").plain for vid in said if vid != 12},
+         {1: 0, 10: 1, 11: 1, 20: 0, 21: 0, 22: 0}, "queriers")
+    same(daemon.ids("br0/bool-querier_vlan12$") | daemon.ids("br0/bool-querier$"), set(),
+         "a querier where nobody snoops, and of the bridge")
+
+    since = daemon.now()
+    other.run("bridge", "vlan", "global", "set", "dev", "br1", "vid", "11", "mcast_querier", "0")
+    lost = daemon.wait_notification("querier", "br0", since=since, old="198.51.100.9", new="none",
+                                    timeout=30)
+    same((lost.severity, lost.meta["vlan"], lost.meta["reason"]), ("failure", "11", "timeout"),
+         "the querier is lost")
+    daemon.wait_value("br0/bool-querier_vlan11", 0, since=lost.time)
+    ns.run("bridge", "vlan", "global", "set", "dev", "br0", "vid", "10", "mcast_querier", "0")
+    off = daemon.wait_notification("querier", "br0", old="own", new="none", vlan="10")
+    same(off.meta["reason"], "disabled", "the bridge's own")
+    ns.ip("link set br0 type bridge mcast_vlan_snooping 0")
+    daemon.wait_value("br0/bool-querier", 0)
 
 
 def add_vxlan_group(ns, dev, group, remote):
