@@ -434,7 +434,7 @@ union nm_number {
 
 /*
  * A type that no stock types.db has: many values in one list.  Hosts make it known to collectd,
- * `netmon types` prints it for receivers.  Names have 19 characters at most (rrdtool).
+ * conf/netmon.types.db has it for receivers.  Names have 19 characters at most (rrdtool).
  */
 struct nm_type {
 	const char *name;

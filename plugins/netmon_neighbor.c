@@ -1297,8 +1297,8 @@ static int settle_neighbor(struct nm_view *v)
 
 /*
  * The allocations are those of all network namespaces: most that are seen are of others.  Until we
- * look for ours again we rest for 99 times what the last dump took, one reading at least, and
- * another one if that dump had nothing new.
+ * look for ours again we rest for 99 times what the last dump took, until the next reading at least,
+ * or the one after it if that dump had nothing new.
  */
 static void looked(const struct nm_view *v)
 {
