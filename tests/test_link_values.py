@@ -118,7 +118,7 @@ def test_without_verbose_nothing_more_is_sent(t):
     daemon = t.collectd("ReportSelf false", ns).ready()
     same(of(daemon.reading(), "a0"), (EVERY_READING | SLOW)
          - {"percent-utilization_rx", "percent-utilization_tx"}, "first reading of a0")
-    daemon.wait_value("a0/percent-utilization_rx")
+    daemon.wait_value("a0/percent-utilization_tx")  # the last of them
     same(of(dict.fromkeys(daemon.ids()), "a0"), EVERY_READING | SLOW, "all that is sent of a0")
     same(daemon.instances(), {"lo", "a0", "b0"}, "instances")
 
