@@ -383,7 +383,7 @@ struct span {
 	size_t n;
 };
 
-/* The shortest of what a placeholder can be is tried first. */
+/* "*", "@" and "%" stand for the shortest text with which the rest fits. */
 static bool match(const char *p, const char *s, struct span *object, struct span *part)
 {
 	size_t least, most;
