@@ -137,9 +137,9 @@ def test_spanning_tree(t):
              {"gauge-stp_state": STATES[said["state"]], "gauge-stp_cost": said["cost"]}, dev)
     daemon.wait_value("q0/if_tx_packets-bpdu", lambda n: n > 0)
     before = stp_xstats(ns, "p0")
-    got = daemon.wait_value("p0/if_rx_packets-bpdu", lambda n: n > before["if_rx_packets-bpdu"])
-    between = {id: next(v.plain for v in daemon.values(f"p0/{id}") if v.time == got.time)
-               for id in before}
+    seen = daemon.wait_value("p0/if_rx_packets-bpdu", lambda n: n > before["if_rx_packets-bpdu"])
+    got = daemon.reading(since=seen.time - 0.001)
+    between = {id: got[f"p0/{id}"].plain for id in before}
     after = stp_xstats(ns, "p0")
     wrong = {id: n for id, n in between.items() if not before[id] <= n <= after[id]}
     assert not wrong, f"{wrong} not from {before} to {after}"
@@ -420,7 +420,7 @@ def test_states_by_multiple_spanning_tree(t):
     # an event of the port says nothing of them
     ns.run("bridge", "link", "set", "dev", "p0", "isolated", "on")
     isolated = daemon.wait_value("p0/bool-isolated", 1).time
-    assert [v for v in daemon.values("p0/gauge-mst3_state") if v.time == isolated], "it is kept"
+    assert "p0/gauge-mst3_state" in daemon.reading(since=isolated - 0.001), "it is kept"
 
 
 # ---- bonds ------------------------------------------------------------------------------------------
