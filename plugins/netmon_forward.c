@@ -899,7 +899,9 @@ static void submit_counters(struct nm_reading *r, const struct text *t)
 	const struct counter *last = NULL;
 	char group[NAME_SIZE];
 
-	for (const struct counter *c = t->v; c < t->v + t->n; c++) {
+	for (size_t i = 0; i < t->n; i++) {
+		const struct counter *c = &t->v[i];
+
 		if (!c->selected || !c->known)
 			continue;
 		if (!last || strncmp(c->name, last->name, c->colon + 1u) != 0) {
