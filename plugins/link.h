@@ -82,6 +82,7 @@ struct link {
 	double speed;         /* bit/s; 0: unknown */
 	double speed_told;    /* the last that was known */
 	int duplex;           /* -1: unknown */
+	bool had_errors[2];   /* received, sent: in the reading before */
 	uint32_t addresses[ADDRESS_COUNTS], addresses_were[ADDRESS_COUNTS];
 	uint64_t seen; /* number of the dump that had it last */
 	uint64_t modes_seen;

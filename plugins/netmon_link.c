@@ -1142,11 +1142,41 @@ static double utilization(const struct nm_view *v, const struct link *l, size_t 
 	return percent < 100 ? percent : 100; /* bursts of a virtual link exceed its speed */
 }
 
+/* Of what was received or sent since the last reading, in percent; NAN: unknown. */
+static double error_share(const struct link *l, size_t errors, size_t packets)
+{
+	double bad = (double)growth(l, errors), good = (double)growth(l, packets);
+
+	return !l->last_at ? NAN : bad > 0 ? bad / (bad + good) * 100 : 0;
+}
+
 static void gauge_if_known(struct nm_reading *r, const char *type, const char *type_instance,
 			   double v)
 {
 	if (!isnan(v))
 		nm_gauge(r, type, type_instance, v);
+}
+
+/* Slow values, but for as long as there are errors, and once when they are over. */
+static void submit_errors(struct nm_reading *r, struct link *l, bool slow)
+{
+	static const struct {
+		const char *name;
+		size_t errors, packets;
+	} ways[] = {
+		{"errors_rx", OFFSET(rx_errors), OFFSET(rx_packets)},
+		{"errors_tx", OFFSET(tx_errors), OFFSET(tx_packets)},
+	};
+
+	nm_slow(r, true);
+	for (size_t i = 0; i < NM_COUNT(ways); i++) {
+		double share = error_share(l, ways[i].errors, ways[i].packets);
+
+		if (slow || share > 0 || l->had_errors[i])
+			gauge_if_known(r, "percent", ways[i].name, share);
+		l->had_errors[i] = share > 0;
+	}
+	nm_slow(r, false);
 }
 
 /* Meta data of the slow values; a value of every reading costs half as much again with them. */
@@ -1281,6 +1311,8 @@ static void submit_one(struct nm_view *v, struct nm_reading *r, struct link *l)
 
 	nm_instance(r, l->label);
 	(c->layout == WIDE ? submit_wide : submit_plain)(v, r, l);
+	if (c->layout != WIDE)
+		submit_errors(r, l, slow);
 	if (l->role[OWN] || l->role[PORT] || l->vfs)
 		nm_owner(r, l->ifindex);
 	if (c->collect_vf)
