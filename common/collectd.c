@@ -201,6 +201,19 @@ static void dispatch(const char *netns, const struct nm_reading *r)
 	meta_data_destroy(vl.meta);
 }
 
+/* Who is woken by a message wants to know where to look; what does not fit is left out. */
+static void add_hint(notification_t *n, const char *netns)
+{
+	const char *noun = self->name + strlen("netmon_");
+	size_t used = strlen(n->message), room = sizeof(n->message) - used;
+	int len = snprintf(n->message + used, room, "; look at: netmon %s -s%s%s, netmon-graph %s%s%s",
+			   noun, *netns ? " -N " : "", netns, self->graph ? self->graph : noun,
+			   self->graph ? " " : "", self->graph ? n->plugin_instance : "");
+
+	if (len < 0 || (size_t)len >= room)
+		n->message[used] = 0;
+}
+
 static void notify(const char *netns, const struct nm_notice *from)
 {
 	static const int severity[] = {
@@ -216,6 +229,8 @@ static void notify(const char *netns, const struct nm_notice *from)
 	sstrncpy(n.host, hostname_g, sizeof(n.host));
 	sstrncpy(n.plugin, from->plugin ? from->plugin : self->name, sizeof(n.plugin));
 	name_instance(n.plugin_instance, from->instance, netns);
+	if (from->severity != NM_OKAY)
+		add_hint(&n, netns);
 	sstrncpy(n.type_instance, from->what, sizeof(n.type_instance));
 	for (size_t i = 0; i < from->nmeta; i++)
 		plugin_notification_meta_add_string(&n, from->meta[i].key, from->meta[i].value);

@@ -320,6 +320,7 @@ void nm_option_form(const struct nm_option *o, char *buf, size_t size);
 
 struct nm_plugin {
 	const char *name;
+	const char *graph; /* netmon-graph's kind of the instances; NULL: of the whole host */
 	const struct nm_source *source;
 	size_t nsource;
 	const struct nm_option *option;

@@ -1386,6 +1386,7 @@ static int submit_dpll(struct nm_view *v, struct nm_reading *r)
 
 const struct nm_plugin netmon_dpll = {
 	.name = "netmon_dpll",
+	.graph = "dpll",
 	.source = sources,
 	.nsource = NM_COUNT(sources),
 	.option = options,

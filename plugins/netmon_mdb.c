@@ -1621,6 +1621,7 @@ static int submit_mdb(struct nm_view *v, struct nm_reading *r)
 
 const struct nm_plugin netmon_mdb = {
 	.name = "netmon_mdb",
+	.graph = "link",
 	.source = sources,
 	.nsource = NM_COUNT(sources),
 	.option = options,

@@ -1904,6 +1904,7 @@ static int submit_route(struct nm_view *v, struct nm_reading *r)
 
 const struct nm_plugin netmon_route = {
 	.name = "netmon_route",
+	.graph = "route",
 	.source = sources,
 	.nsource = NM_COUNT(sources),
 	.option = options,

@@ -1160,6 +1160,7 @@ static int submit_rule(struct nm_view *v, struct nm_reading *r)
 
 const struct nm_plugin netmon_rule = {
 	.name = "netmon_rule",
+	.graph = "rule",
 	.source = sources,
 	.nsource = NM_COUNT(sources),
 	.option = options,

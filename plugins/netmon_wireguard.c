@@ -1244,6 +1244,7 @@ static int submit_wireguard(struct nm_view *v, struct nm_reading *r)
 
 const struct nm_plugin netmon_wireguard = {
 	.name = "netmon_wireguard",
+	.graph = "link",
 	.source = sources,
 	.nsource = NM_COUNT(sources),
 	.option = options,
