@@ -1157,7 +1157,10 @@ static void gauge_if_known(struct nm_reading *r, const char *type, const char *t
 		nm_gauge(r, type, type_instance, v);
 }
 
-/* Slow values, but for as long as there are errors, and once when they are over. */
+/*
+ * Of an interface that has ever counted one: slow values, but for as long as there are errors, and
+ * once when they are over.
+ */
 static void submit_errors(struct nm_reading *r, struct link *l, bool slow)
 {
 	static const struct {
@@ -1172,7 +1175,7 @@ static void submit_errors(struct nm_reading *r, struct link *l, bool slow)
 	for (size_t i = 0; i < NM_COUNT(ways); i++) {
 		double share = error_share(l, ways[i].errors, ways[i].packets);
 
-		if (slow || share > 0 || l->had_errors[i])
+		if (share > 0 || l->had_errors[i] || (slow && counter(&l->now, ways[i].errors)))
 			gauge_if_known(r, "percent", ways[i].name, share);
 		l->had_errors[i] = share > 0;
 	}
@@ -1420,7 +1423,6 @@ static int submit_link(struct nm_view *v, struct nm_reading *r)
 
 const struct nm_plugin netmon_link = {
 	.name = "netmon_link",
-	.graph = "link",
 	.source = sources,
 	.nsource = NM_COUNT(sources),
 	.option = options,
