@@ -406,13 +406,19 @@ static bool listed(const struct seat *s, const struct nm_netns *list, size_t n)
 	return !*s->netns.name;
 }
 
+/* No other namespace is wanted: then it is nothing to us which there are. */
+static bool own_alone(void)
+{
+	const struct nm_config *c = config;
+
+	return !c->netns.n && !c->netns.invert;
+}
+
 static bool wanted(const char *netns)
 {
 	const struct nm_config *c = config;
 
-	if (!c->netns.n && !c->netns.invert)
-		return !strcmp(netns, OWN);
-	return nm_selected(&c->netns, netns);
+	return own_alone() ? !strcmp(netns, OWN) : nm_selected(&c->netns, netns);
 }
 
 static int add_seat(const struct nm_netns *n)
@@ -435,9 +441,9 @@ static int add_seat(const struct nm_netns *n)
 static int follow(void)
 {
 	static const struct nm_netns own;
-	struct nm_netns *list;
-	size_t n;
-	int err = nm_netns_list(&list, &n);
+	struct nm_netns *list = NULL;
+	size_t n = 0;
+	int err = own_alone() ? 0 : nm_netns_list(&list, &n);
 
 	if (err)
 		return err;
@@ -684,7 +690,7 @@ static int init(void)
 		return err;
 	interval = CDTIME_T_TO_DOUBLE(plugin_get_interval());
 	wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	watch = own_alone() ? -1 : inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	pthread_mutex_lock(&lock);
 	err = follow();
 	pthread_mutex_unlock(&lock);

@@ -25,6 +25,10 @@ def test_without_the_option_only_its_own(t):
     daemon.reading()
     same(daemon.instances(), {"lo", "eth0", "far0"}, "instances")
     assert octets(other)["tx"], "the story went wrong"
+    fds = f"/proc/{daemon.process.pid}/fd"
+    files = [os.readlink(f"{fds}/{fd}") for fd in os.listdir(fds)]
+    assert any("eventfd" in f for f in files), f"the story went wrong: {files}"
+    assert not any("inotify" in f for f in files), "others come and go, and it is woken"
 
 
 def test_another_namespace_by_name(t):
