@@ -456,7 +456,8 @@ struct nm_value {
 	const char *plugin;                          /* instead of the plugin's name; NULL: that */
 	const struct nm_type *own;                   /* NULL: a stock type */
 	const struct nm_about *about;                /* the same pointer: the same meta data */
-	size_t first, n;                             /* in nm_reading.number */
+	uint32_t first;                              /* in nm_reading.number */
+	uint8_t n;
 	bool gauge, slow;                            /* gauge: of a stock type, all are */
 };
 

@@ -29,8 +29,8 @@ static const struct nm_option every[] = {
 	NM_OPTION(
 		nm_config, "SlowInterval", NM_OPT_NUMBER, slow_interval, .max = 86400,
 		.def = "6 times the interval",
-		.help = "Seconds between two values of what seldom changes. A change is sent with the "
-			"next reading."),
+		.help = "Seconds between two values of what seldom changes, at least the interval. A change "
+			"is sent with the next reading."),
 	NM_OPTION(
 		nm_config, "AuditInterval", NM_OPT_NUMBER, audit_interval, .max = 604800,
 		.help = "Seconds after which what is kept by events is read again as a whole, for "

@@ -25,7 +25,9 @@ double nm_slow_interval(const struct nm_view *v)
 {
 	const struct nm_config *c = v->config;
 
-	return c->slow_interval > 0 ? c->slow_interval : SLOW_TURNS * v->interval;
+	return c->slow_interval <= 0          ? SLOW_TURNS * v->interval :
+	       c->slow_interval > v->interval ? c->slow_interval :
+						v->interval;
 }
 
 void nm_reading_start(struct nm_reading *r)
@@ -150,7 +152,7 @@ static void push(struct nm_reading *r, struct nm_value value, const union nm_num
 	value.instance = r->instance;
 	value.plugin = r->plugin;
 	value.about = r->about;
-	value.first = r->numbers;
+	value.first = (uint32_t)r->numbers;
 	value.slow = r->slow_now;
 	r->value[r->n++] = value;
 	memcpy(r->number + r->numbers, number, n * sizeof(*number));
@@ -184,7 +186,7 @@ void nm_derive2(struct nm_reading *r, const char *type, const char *type_instanc
 
 void nm_wide(struct nm_reading *r, const struct nm_type *type, const union nm_number *number)
 {
-	struct nm_value value = {.type = type->name, .own = type, .n = type->n};
+	struct nm_value value = {.type = type->name, .own = type, .n = (uint8_t)type->n};
 
 	push(r, value, number);
 }

@@ -70,34 +70,40 @@ struct role {
 enum { OWN, PORT, ROLES };
 enum { ASK_SPEED = 1, ASK_LINK = 2 };
 
+enum { RX, TX, WAYS };
+
+/* What every reading touches comes first: of thousands of links, that is what it costs. */
 struct link {
 	uint32_t ifindex;
-	struct attrs a;
-	char label[LABEL_SIZE];
 	bool selected;
-	bool changed;         /* slow values are due in the next reading */
-	bool covered;         /* its packets are in the total through another interface */
+	bool changed;       /* slow values are due in the next reading */
+	bool covered;       /* its packets are in the total through another interface */
+	bool based;         /* its counters do not start at 0 */
+	uint8_t at;         /* which of counters[] are those of this reading */
+	uint16_t stats_len; /* older kernels tell less */
+	uint64_t now_at, last_at, active_at; /* ns; 0: never */
+	double speed;                        /* bit/s; 0: unknown */
+	double used_sent[WAYS];              /* utilization; NAN: unknown */
+	int state_sent;
+	const struct role *role[ROLES];
+	void *is[ROLES]; /* what is kept of them */
+	struct vfs *vfs; /* of a device that has or may get SR-IOV functions; see link_vf.c */
+	char label[LABEL_SIZE];
+	union counters {
+		uint64_t c[sizeof(struct rtnl_link_stats64) / sizeof(uint64_t)];
+		struct rtnl_link_stats64 s;
+	} counters[2]; /* at this reading and at the one before */
+
+	union counters base; /* what is subtracted from the kernel's */
+	struct attrs a;
 	unsigned asked_later; /* ASK_* */
 	uint64_t down_at;     /* ns */
-	double speed;         /* bit/s; 0: unknown */
 	double speed_told;    /* the last that was known */
 	int duplex;           /* -1: unknown */
 	bool had_errors[2];   /* received, sent: in the reading before */
 	uint32_t addresses[ADDRESS_COUNTS], addresses_were[ADDRESS_COUNTS];
 	uint64_t seen; /* number of the dump that had it last */
 	uint64_t modes_seen;
-
-	const struct role *role[ROLES];
-	void *is[ROLES]; /* what is kept of them */
-	struct vfs *vfs; /* of a device that has or may get SR-IOV functions; see link_vf.c */
-
-	/* at this reading, at the one before, and what is subtracted from the kernel's */
-	union counters {
-		struct rtnl_link_stats64 s;
-		uint64_t c[sizeof(struct rtnl_link_stats64) / sizeof(uint64_t)];
-	} now, last, base;
-	size_t stats_len;                    /* older kernels tell less */
-	uint64_t now_at, last_at, active_at; /* ns; 0: never */
 };
 
 struct state {

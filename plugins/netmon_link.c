@@ -148,9 +148,10 @@ static const struct nm_name label_names[] = {
 };
 static const struct nm_names labels = {NM_ARRAY(label_names)};
 
-enum { PLAIN, WIDE };
+enum { PLAIN, BRIEF, WIDE };
 static const struct nm_name layout_names[] = {
 	{PLAIN, "plain"},
+	{BRIEF, "brief"},
 	{WIDE, "wide"},
 };
 static const struct nm_names layouts = {NM_ARRAY(layout_names)};
@@ -222,9 +223,10 @@ static const struct nm_option options[] = {
 			"or with one that another interface has too, is labelled with its name."),
 	NM_OPTION(
 		config, "Layout", NM_OPT_WORD, layout, .words = &layouts,
-		.help = "wide: one value list for each interface with all its counters and its state, and "
-			"one with its slow values, of types that receivers know from netmon.types.db: a "
-			"fraction of the cost."),
+		.help = "brief: at every reading octets and packets alone, everything else as slow values: "
+			"half the cost. wide: one value list for each interface with all its counters and "
+			"its state, and one with its slow values, of types that receivers know from "
+			"netmon.types.db: a fraction of the cost."),
 	NM_OPTION(
 		config, "PluginName", NM_OPT_PLUGIN, plugin_name, .def = "netmon_link",
 		.help = "Send the values under the name of another plugin: \"interface\" for dashboards "
@@ -472,9 +474,14 @@ static void choose_label(const struct nm_view *v, const struct link *l, const st
 /* From now on the counters start at other values; what they grow by stays the same. */
 static void rebase(struct link *l, const union counters *base)
 {
-	for (size_t i = 0; i < NM_COUNT(base->c); i++)
-		l->last.c[i] += l->base.c[i] - base->c[i];
+	static const union counters none;
+
+	for (size_t i = 0; i < NM_COUNT(base->c); i++) {
+		l->counters[0].c[i] += l->base.c[i] - base->c[i];
+		l->counters[1].c[i] += l->base.c[i] - base->c[i];
+	}
 	l->base = *base;
+	l->based = memcmp(base, &none, sizeof(none)) != 0;
 }
 
 /*
@@ -504,6 +511,7 @@ static int take_label(struct nm_view *v, struct link *l, const struct nm_msg *m)
 	rebase(l, &base);
 	*o = (struct owner){.ifindex = l->ifindex};
 	memcpy(l->label, label, sizeof(label));
+	l->changed = true; /* under this name nothing was sent */
 	return 0;
 }
 
@@ -669,6 +677,8 @@ static int add_link(struct nm_view *v, uint32_t ifindex, struct link **out)
 	}
 	l->ifindex = ifindex;
 	l->duplex = -1;
+	for (int way = 0; way < WAYS; way++)
+		l->used_sent[way] = NAN;
 	*out = *slot = l;
 	return 0;
 }
@@ -697,7 +707,7 @@ static int on_link(struct nm_view *v, const struct nm_msg *m)
 	l->a = read_attrs(m);
 	l->seen = s->dump;
 	if (fresh && v->news) { /* what it counted before it came here is not of this interval */
-		nm_bytes(m->attr[IFLA_STATS64], &l->last, sizeof(l->last));
+		nm_bytes(m->attr[IFLA_STATS64], &l->counters[!l->at], sizeof(*l->counters));
 		l->last_at = v->now;
 	}
 	err = take_label(v, l, m);
@@ -934,6 +944,14 @@ static bool wants_xstats(const struct nm_view *v)
 	return false;
 }
 
+#define OFFSET(member) offsetof(struct rtnl_link_stats64, member)
+
+/* How much of the counters is sent: of thousands of links, each line of memory counts. */
+static size_t counters_used(const struct config *c)
+{
+	return c->verbose || c->layout == WIDE ? sizeof(union counters) : OFFSET(collisions);
+}
+
 static int on_counters(struct nm_view *v, const struct nm_msg *m)
 {
 	static const uint16_t type[ROLES] = {
@@ -942,6 +960,8 @@ static int on_counters(struct nm_view *v, const struct nm_msg *m)
 	};
 	const struct if_stats_msg *h = m->hdr;
 	struct link *l = nm_link_find(v->state, h->ifindex);
+	size_t used = counters_used(v->config);
+	union counters *now;
 	int err = 0;
 
 	/* What does not fit into a message comes in the next, which has no more than that. */
@@ -950,11 +970,13 @@ static int on_counters(struct nm_view *v, const struct nm_msg *m)
 			err = l->role[r]->xstats(v, l, m->attr[type[r]]);
 	if (err || !l || !m->attr[IFLA_STATS_LINK_64])
 		return err;
-	memset(&l->now, 0, sizeof(l->now));
-	l->stats_len = nm_bytes(m->attr[IFLA_STATS_LINK_64], &l->now, sizeof(l->now));
+	now = &l->counters[l->at];
+	l->stats_len = (uint16_t)nm_bytes(m->attr[IFLA_STATS_LINK_64], now, used);
+	if (l->stats_len < used)
+		memset((char *)now + l->stats_len, 0, used - l->stats_len);
 	l->now_at = v->now;
-	for (size_t i = 0; i < NM_COUNT(l->now.c); i++)
-		l->now.c[i] -= l->base.c[i];
+	for (size_t i = 0; l->based && i < NM_COUNT(now->c); i++)
+		now->c[i] -= l->base.c[i];
 	return 0;
 }
 
@@ -1043,41 +1065,46 @@ static int message_link(struct nm_view *v, const struct nm_msg *m)
 
 /* ---- what is submitted ---------------------------------------------------------------------- */
 
-#define OFFSET(member) offsetof(struct rtnl_link_stats64, member)
-
-/* Every reading has these two-sided counters; the total sums the first four. */
-static const struct pair {
+/* The counters: traffic comes at every reading, the others too but for Layout brief. */
+static const struct series {
 	const char *type, *type_instance;
-	size_t rx, tx;
-} pairs[] = {
+	size_t rx, tx; /* tx 0: it is one number */
+} counters[] = {
 	{"if_octets", NULL, OFFSET(rx_bytes), OFFSET(tx_bytes)},
 	{"if_packets", NULL, OFFSET(rx_packets), OFFSET(tx_packets)},
 	{"if_errors", NULL, OFFSET(rx_errors), OFFSET(tx_errors)},
 	{"if_dropped", NULL, OFFSET(rx_dropped), OFFSET(tx_dropped)},
+	{"if_multicast", NULL, OFFSET(multicast), 0},
+	/* with Verbose, as far as the kernel has them */
+	{"if_rx_errors", "length", OFFSET(rx_length_errors), 0},
+	{"if_rx_errors", "over", OFFSET(rx_over_errors), 0},
+	{"if_rx_errors", "crc", OFFSET(rx_crc_errors), 0},
+	{"if_rx_errors", "frame", OFFSET(rx_frame_errors), 0},
+	{"if_rx_errors", "fifo", OFFSET(rx_fifo_errors), 0},
+	{"if_rx_errors", "missed", OFFSET(rx_missed_errors), 0},
+	{"if_tx_errors", "aborted", OFFSET(tx_aborted_errors), 0},
+	{"if_tx_errors", "carrier", OFFSET(tx_carrier_errors), 0},
+	{"if_tx_errors", "fifo", OFFSET(tx_fifo_errors), 0},
+	{"if_tx_errors", "heartbeat", OFFSET(tx_heartbeat_errors), 0},
+	{"if_tx_errors", "window", OFFSET(tx_window_errors), 0},
+	{"if_collisions", NULL, OFFSET(collisions), 0},
+	{"if_rx_packets", "compressed", OFFSET(rx_compressed), 0},
+	{"if_tx_packets", "compressed", OFFSET(tx_compressed), 0},
+	{"if_rx_nohandler", NULL, OFFSET(rx_nohandler), 0},
+	{"if_rx_dropped", "otherhost", OFFSET(rx_otherhost_dropped), 0},
 };
+enum { TRAFFIC = 2, SUMMED = 4, CAUSES = 5 };
+#define STEP 0.1 /* percent: a utilization that differs by less has not changed */
 
-/* With Verbose, as far as the kernel has them. */
-static const struct single {
-	const char *type, *type_instance;
-	size_t off;
-} singles[] = {
-	{"if_rx_errors", "length", OFFSET(rx_length_errors)},
-	{"if_rx_errors", "over", OFFSET(rx_over_errors)},
-	{"if_rx_errors", "crc", OFFSET(rx_crc_errors)},
-	{"if_rx_errors", "frame", OFFSET(rx_frame_errors)},
-	{"if_rx_errors", "fifo", OFFSET(rx_fifo_errors)},
-	{"if_rx_errors", "missed", OFFSET(rx_missed_errors)},
-	{"if_tx_errors", "aborted", OFFSET(tx_aborted_errors)},
-	{"if_tx_errors", "carrier", OFFSET(tx_carrier_errors)},
-	{"if_tx_errors", "fifo", OFFSET(tx_fifo_errors)},
-	{"if_tx_errors", "heartbeat", OFFSET(tx_heartbeat_errors)},
-	{"if_tx_errors", "window", OFFSET(tx_window_errors)},
-	{"if_collisions", NULL, OFFSET(collisions)},
-	{"if_rx_packets", "compressed", OFFSET(rx_compressed)},
-	{"if_tx_packets", "compressed", OFFSET(tx_compressed)},
-	{"if_rx_nohandler", NULL, OFFSET(rx_nohandler)},
-	{"if_rx_dropped", "otherhost", OFFSET(rx_otherhost_dropped)},
-};
+static const union counters *now_of(const struct link *l)
+{
+	return &l->counters[l->at];
+}
+
+static const union counters *before_of(const struct link *l)
+{
+	return &l->counters[!l->at];
+}
 
 static uint64_t counter(const union counters *c, size_t off)
 {
@@ -1087,7 +1114,7 @@ static uint64_t counter(const union counters *c, size_t off)
 /* What a counter grew by; one that restarted has not grown. */
 static uint64_t growth(const struct link *l, size_t off)
 {
-	uint64_t d = counter(&l->now, off) - counter(&l->last, off);
+	uint64_t d = counter(now_of(l), off) - counter(before_of(l), off);
 
 	return (int64_t)d > 0 ? d : 0;
 }
@@ -1097,8 +1124,8 @@ static bool reported(const struct nm_view *v, const struct link *l)
 	const struct config *c = v->config;
 
 	return l->selected && l->now_at &&
-	       (c->report_inactive || l->now.s.rx_packets + l->base.s.rx_packets ||
-		l->now.s.tx_packets + l->base.s.tx_packets);
+	       (c->report_inactive || now_of(l)->s.rx_packets + l->base.s.rx_packets ||
+		now_of(l)->s.tx_packets + l->base.s.tx_packets);
 }
 
 /* bit/s; NAN: unknown. */
@@ -1135,7 +1162,7 @@ static double utilization(const struct nm_view *v, const struct link *l, size_t 
 	double speed = speed_of(v->config, l), seconds = (double)(l->now_at - l->last_at) / 1e9;
 
 	if (isnan(speed) || !l->last_at || seconds <= 0 ||
-	    counter(&l->now, bytes) < counter(&l->last, bytes))
+	    counter(now_of(l), bytes) < counter(before_of(l), bytes))
 		return NAN;
 	double percent = (double)growth(l, bytes) * 8 / seconds / speed * 100;
 
@@ -1175,14 +1202,14 @@ static void submit_errors(struct nm_reading *r, struct link *l, bool slow)
 	for (size_t i = 0; i < NM_COUNT(ways); i++) {
 		double share = error_share(l, ways[i].errors, ways[i].packets);
 
-		if (share > 0 || l->had_errors[i] || (slow && counter(&l->now, ways[i].errors)))
+		if (share > 0 || l->had_errors[i] || (slow && counter(now_of(l), ways[i].errors)))
 			gauge_if_known(r, "percent", ways[i].name, share);
 		l->had_errors[i] = share > 0;
 	}
 	nm_slow(r, false);
 }
 
-/* Meta data of the slow values; a value of every reading costs half as much again with them. */
+/* Meta data cost collectd more than a value: one of the slow ones has them. */
 static void submit_kind(const struct nm_view *v, struct nm_reading *r, const struct link *l)
 {
 	const char *parent = l->a.parent ? nm_ifname(v, l->a.parent) : NULL;
@@ -1204,7 +1231,6 @@ static void submit_slow(const struct nm_view *v, struct nm_reading *r, struct li
 	};
 
 	nm_slow(r, true);
-	nm_gauge(r, "bool", "admin_up", !!(l->a.flags & IFF_UP));
 	nm_gauge(r, "bool", "carrier", !!(l->a.flags & IFF_LOWER_UP));
 	nm_gauge(r, "bool", "xdp", l->a.xdp);
 	if (l->a.counts_carrier) {
@@ -1217,24 +1243,80 @@ static void submit_slow(const struct nm_view *v, struct nm_reading *r, struct li
 	gauge_if_known(r, "gauge", "duplex", duplex_of(l));
 	for (size_t i = 0; i < ADDRESS_COUNTS; i++)
 		nm_gauge(r, "gauge", counts[i], l->addresses[i]);
+	submit_kind(v, r, l);
+	nm_gauge(r, "bool", "admin_up", !!(l->a.flags & IFF_UP));
 	nm_slow(r, false);
 }
 
-static void submit_plain(const struct nm_view *v, struct nm_reading *r, struct link *l)
+static void put_counter(struct nm_reading *r, const struct series *s, const union counters *c)
 {
-	const struct config *c = v->config;
+	if (s->tx)
+		nm_derive2(r, s->type, s->type_instance, counter(c, s->rx), counter(c, s->tx));
+	else
+		nm_derive(r, s->type, s->type_instance, counter(c, s->rx));
+}
 
-	for (size_t i = 0; i < NM_COUNT(pairs); i++)
-		nm_derive2(r, pairs[i].type, pairs[i].type_instance, counter(&l->now, pairs[i].rx),
-			   counter(&l->now, pairs[i].tx));
-	nm_derive(r, "if_multicast", NULL, l->now.s.multicast);
-	nm_gauge(r, "gauge", "link_state", link_state(v, l));
-	gauge_if_known(r, "percent", "utilization_rx", utilization(v, l, OFFSET(rx_bytes)));
-	gauge_if_known(r, "percent", "utilization_tx", utilization(v, l, OFFSET(tx_bytes)));
-	for (size_t i = 0; c->verbose && i < NM_COUNT(singles); i++)
-		if (singles[i].off < l->stats_len)
-			nm_derive(r, singles[i].type, singles[i].type_instance,
-				  counter(&l->now, singles[i].off));
+static bool moved(const struct link *l, const struct series *s)
+{
+	const union counters *now = now_of(l), *before = before_of(l);
+
+	return counter(now, s->rx) != counter(before, s->rx) ||
+	       (s->tx && counter(now, s->tx) != counter(before, s->tx));
+}
+
+static void submit_counters(const struct nm_view *v, struct nm_reading *r, const struct link *l,
+			    bool all)
+{
+	size_t n = ((const struct config *)v->config)->verbose ? NM_COUNT(counters) : CAUSES;
+
+	for (size_t i = TRAFFIC; i < n && counters[i].rx < l->stats_len; i++)
+		if (all || moved(l, &counters[i]))
+			put_counter(r, &counters[i], now_of(l));
+}
+
+static void submit_state(const struct nm_view *v, struct nm_reading *r, struct link *l, bool all)
+{
+	int state = link_state(v, l);
+
+	if (all || state != l->state_sent)
+		nm_gauge(r, "gauge", "link_state", state);
+	l->state_sent = state;
+}
+
+static void submit_utilization(const struct nm_view *v, struct nm_reading *r, struct link *l,
+			       bool all)
+{
+	static const struct {
+		const char *name;
+		size_t bytes;
+	} ways[WAYS] = {
+		[RX] = {"utilization_rx", OFFSET(rx_bytes)},
+		[TX] = {"utilization_tx", OFFSET(tx_bytes)},
+	};
+
+	for (int way = 0; way < WAYS; way++) {
+		double used = utilization(v, l, ways[way].bytes), *sent = &l->used_sent[way];
+
+		if (!all && fabs(used - *sent) < STEP)
+			continue;
+		gauge_if_known(r, "percent", ways[way].name, used);
+		*sent = used;
+	}
+}
+
+/* Layout brief: what differs from what was sent last, and everything when slow values are due. */
+static void submit_values(const struct nm_view *v, struct nm_reading *r, struct link *l, bool due)
+{
+	bool brief = ((const struct config *)v->config)->layout == BRIEF;
+
+	for (size_t i = 0; i < TRAFFIC; i++)
+		put_counter(r, &counters[i], now_of(l));
+	nm_slow(r, brief);
+	submit_counters(v, r, l, due || !brief);
+	submit_state(v, r, l, due || !brief);
+	submit_utilization(v, r, l, due || !brief);
+	nm_slow(r, false);
+	submit_errors(r, l, due);
 }
 
 /* ---- Layout wide: types of our own ---------------------------------------------------------- */
@@ -1274,7 +1356,7 @@ static void submit_wide(const struct nm_view *v, struct nm_reading *r, struct li
 	union nm_number number[NM_COUNT(wide_sources)], *gauge = number + WIDE_COUNTERS;
 
 	for (size_t i = 0; i < WIDE_COUNTERS; i++)
-		number[i].derive = l->now.c[i];
+		number[i].derive = now_of(l)->c[i];
 	gauge[0].gauge = link_state(v, l);
 	gauge[1].gauge = utilization(v, l, OFFSET(rx_bytes));
 	gauge[2].gauge = utilization(v, l, OFFSET(tx_bytes));
@@ -1302,6 +1384,7 @@ static void submit_wide_slow(const struct nm_view *v, struct nm_reading *r, stru
 
 	if (!l->a.counts_carrier) /* before Linux 4.16: a DERIVE cannot be unknown */
 		return;
+	submit_kind(v, r, l);
 	nm_slow(r, true);
 	nm_wide(r, &types[WIDE_SLOW_LIST], number);
 	nm_slow(r, false);
@@ -1313,20 +1396,19 @@ static void submit_one(struct nm_view *v, struct nm_reading *r, struct link *l)
 	bool slow = slow_due(v, l);
 
 	nm_instance(r, l->label);
-	(c->layout == WIDE ? submit_wide : submit_plain)(v, r, l);
-	if (c->layout != WIDE)
-		submit_errors(r, l, slow);
+	if (c->layout == WIDE)
+		submit_wide(v, r, l);
+	else
+		submit_values(v, r, l, slow);
 	if (l->role[OWN] || l->role[PORT] || l->vfs)
 		nm_owner(r, l->ifindex);
 	if (c->collect_vf)
 		nm_vfs_submit(r, l);
-	if (slow) {
-		submit_kind(v, r, l);
-		(c->layout == WIDE ? submit_wide_slow : submit_slow)(v, r, l);
-	}
 	for (int i = 0; i < ROLES; i++)
 		if (l->role[i])
 			l->role[i]->submit(v, r, l, slow);
+	if (slow)
+		(c->layout == WIDE ? submit_wide_slow : submit_slow)(v, r, l);
 	l->changed = false;
 }
 
@@ -1362,14 +1444,13 @@ static void submit_total(const struct nm_view *v, struct nm_reading *r)
 
 	find_covered(v);
 	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));)
-		for (size_t p = 0; p < NM_COUNT(pairs) && reported(v, *l) && !(*l)->covered; p++) {
-			s->total[2 * p] += growth(*l, pairs[p].rx);
-			s->total[2 * p + 1] += growth(*l, pairs[p].tx);
+		for (size_t p = 0; p < SUMMED && reported(v, *l) && !(*l)->covered; p++) {
+			s->total[2 * p] += growth(*l, counters[p].rx);
+			s->total[2 * p + 1] += growth(*l, counters[p].tx);
 		}
 	nm_instance(r, "total");
-	for (size_t p = 0; p < NM_COUNT(pairs); p++)
-		nm_derive2(r, pairs[p].type, pairs[p].type_instance, s->total[2 * p],
-			   s->total[2 * p + 1]);
+	for (size_t i = 0; i < SUMMED; i++)
+		nm_derive2(r, counters[i].type, NULL, s->total[2 * i], s->total[2 * i + 1]);
 }
 
 /* What changes without an event: bridges, bonds and their ports, SR-IOV functions. */
@@ -1415,7 +1496,7 @@ static int submit_link(struct nm_view *v, struct nm_reading *r)
 		submit_total(v, r);
 	for (size_t i = 0; (l = nm_map_next(&s->links, &key, &i));)
 		if ((*l)->now_at) {
-			(*l)->last = (*l)->now;
+			(*l)->at = !(*l)->at;
 			(*l)->last_at = (*l)->now_at;
 		}
 	return forget_labels(v);

@@ -258,6 +258,38 @@ def test_slow_values_come_seldom_and_at_once_when_they_change(t):
     assert count < len(daemon.values("lo/if_octets")) / 2, f"{count} slow values: too many"
 
 
+def test_layout_brief_sends_what_changes(t):
+    """Traffic at every reading; drops, state and utilization when they differ from what was sent."""
+    ns = t.namespace()
+    t.tap(ns, "t0")
+    ns.veth("a0", "b0")
+    daemon = t.collectd(f'Layout "brief"\nSpeed "a0" 10000000\n{ONLY_CHANGES}', ns).ready("t0")
+    daemon.wait_value("a0/percent-utilization_tx", 0)
+    first = daemon.reading()
+    same((EVERY_READING | SLOW) - of(first, "a0"),
+         {"percent-utilization_rx", "percent-utilization_tx"}, "not known at the first reading")
+
+    sent = daemon.now()
+    ns.frames("a0", count=5, size=100)  # 0.08 % of half a second
+    ns.frames("t0", count=1500, size=60)  # nobody reads them: dropped when the queue is full
+    dropped = int(ns.sysfs("t0/statistics/tx_dropped")[0])
+    assert dropped, "the story went wrong: nothing was dropped"
+    change = daemon.wait_value("t0/if_dropped", {"rx": 0, "tx": dropped})
+    same(change.interval, 3600, "interval of a value that may rest")
+    daemon.wait_value("a0/gauge-link_state", 2, since=sent)
+    for _ in range(2):
+        quiet = daemon.reading(since=daemon.now())
+        same(of(quiet, "t0") - {"gauge-link_state"}, {"if_octets", "if_packets"}, "what rests")
+    same(len(daemon.values("a0/percent-utilization_tx")), 1, "values of next to nothing")
+    same(len(daemon.values("t0/if_errors")), 1, "values of a counter that did not move")
+
+    ns.frames("a0", count=500, size=1000)
+    daemon.wait_value("a0/percent-utilization_tx", lambda v: v > 1)
+    daemon.wait_value("a0/percent-utilization_tx", lambda v: v < 0.1, since=daemon.now())
+    ns.ip("link set a0 down")
+    daemon.wait_value("a0/gauge-link_state", 0)
+
+
 def test_slow_interval_is_six_intervals(t):
     daemon = t.collectd(ns=t.namespace(), interval=0.25).ready()
     same(daemon.wait_value("lo/gauge-mtu").interval, 1.5, "interval of a slow value")
