@@ -135,18 +135,22 @@ static void *room(void *v, size_t *have, size_t want, size_t size)
 	return v;
 }
 
-static void push(struct nm_reading *r, struct nm_value value, const union nm_number *number)
+/* A value with room for its numbers; NULL: no memory. */
+static inline struct nm_value *push(struct nm_reading *r, struct nm_value value)
 {
-	size_t n = value.n;
-	struct nm_value *v = room(r->value, &r->room, r->n + 1, sizeof(*v));
-	union nm_number *to;
+	size_t end = r->numbers + value.n;
+	struct nm_value *v = r->n < r->room ? r->value :
+					      room(r->value, &r->room, r->n + 1, sizeof(*v));
+	union nm_number *to = NULL;
 
 	if (v)
 		r->value = v;
-	to = v ? room(r->number, &r->number_room, r->numbers + n, sizeof(*to)) : NULL;
+	if (v)
+		to = end <= r->number_room ? r->number :
+					     room(r->number, &r->number_room, end, sizeof(*to));
 	if (!to) {
 		r->err = -ENOMEM;
-		return;
+		return NULL;
 	}
 	r->number = to;
 	value.instance = r->instance;
@@ -154,41 +158,61 @@ static void push(struct nm_reading *r, struct nm_value value, const union nm_num
 	value.about = r->about;
 	value.first = (uint32_t)r->numbers;
 	value.slow = r->slow_now;
-	r->value[r->n++] = value;
-	memcpy(r->number + r->numbers, number, n * sizeof(*number));
-	r->numbers += n;
+	v += r->n++;
+	*v = value;
+	r->numbers = end;
+	return v;
+}
+
+static void rebase(struct nm_reading *r, const struct nm_value *v)
+{
 	if (r->took)
-		nm_rebase(r, &r->value[r->n - 1]);
+		nm_rebase(r, v);
 }
 
-void nm_gauge(struct nm_reading *r, const char *type, const char *type_instance, double v)
+void nm_gauge(struct nm_reading *r, const char *type, const char *type_instance, double gauge)
 {
-	struct nm_value value = {
-		.type = type, .type_instance = type_instance, .gauge = true, .n = 1};
+	struct nm_value *v = push(
+		r, (struct nm_value){
+			   .type = type, .type_instance = type_instance, .gauge = true, .n = 1});
 
-	push(r, value, &(union nm_number){.gauge = v});
+	if (v)
+		r->number[v->first].gauge = gauge;
 }
 
-void nm_derive(struct nm_reading *r, const char *type, const char *type_instance, uint64_t v)
+void nm_derive(struct nm_reading *r, const char *type, const char *type_instance, uint64_t n)
 {
-	struct nm_value value = {.type = type, .type_instance = type_instance, .n = 1};
+	struct nm_value *v =
+		push(r, (struct nm_value){.type = type, .type_instance = type_instance, .n = 1});
 
-	push(r, value, &(union nm_number){.derive = v});
+	if (!v)
+		return;
+	r->number[v->first].derive = n;
+	rebase(r, v);
 }
 
 void nm_derive2(struct nm_reading *r, const char *type, const char *type_instance, uint64_t rx,
 		uint64_t tx)
 {
-	struct nm_value value = {.type = type, .type_instance = type_instance, .n = 2};
+	struct nm_value *v =
+		push(r, (struct nm_value){.type = type, .type_instance = type_instance, .n = 2});
 
-	push(r, value, (union nm_number[]){{.derive = rx}, {.derive = tx}});
+	if (!v)
+		return;
+	r->number[v->first].derive = rx;
+	r->number[v->first + 1].derive = tx;
+	rebase(r, v);
 }
 
 void nm_wide(struct nm_reading *r, const struct nm_type *type, const union nm_number *number)
 {
-	struct nm_value value = {.type = type->name, .own = type, .n = (uint8_t)type->n};
+	struct nm_value *v =
+		push(r, (struct nm_value){.type = type->name, .own = type, .n = (uint8_t)type->n});
 
-	push(r, value, number);
+	if (!v)
+		return;
+	memcpy(r->number + v->first, number, type->n * sizeof(*number));
+	rebase(r, v);
 }
 
 /* ---- notices ------------------------------------------------------------------- */
