@@ -377,7 +377,7 @@ class Daemon:
     """
 
     def __init__(self, case, block="", ns=None, plugin="netmon_link", interval=INTERVAL, user=None,
-                 load_interval=None, more="", before="", expect_log=()):
+                 load_interval=None, more="", before="", expect_log=(), under=()):
         self.plugin = plugin
         self.interval = interval
         self.expect_log = [*HARMLESS, *expect_log]
@@ -411,7 +411,7 @@ class Daemon:
         argv = ["ip", "netns", "exec", ns.name] if ns else []
         argv += ["setpriv", *become, "--pdeathsig", "KILL"]
         argv += case.build.outer_prefix() + case.build.prefix()
-        argv += ["collectd", "-f", "-C", str(self.dir / "collectd.conf")]
+        argv += [*under, "collectd", "-f", "-C", str(self.dir / "collectd.conf")]
         sink = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
         self.process = subprocess.Popen([str(a) for a in argv], cwd=self.dir,
                                         env=case.build.environment(self.dir),

@@ -168,6 +168,7 @@ class Rrdcached(Server):
     """Flushes when asked; its files are below .data."""
 
     program, package = "rrdcached", "rrdcached"
+    times = ["-w", 300, "-z", 60]
 
     def configure(self):
         self.data, self.socket = self.dir / "rrd", self.dir / "sock"
@@ -176,7 +177,7 @@ class Rrdcached(Server):
 
     def argv(self):
         return [self.path, "-g", "-l", f"unix:{self.socket}", "-b", self.data, "-B", "-R",
-                "-j", self.dir / "journal", "-w", 300, "-z", 60, "-p", self.dir / "pid"]
+                "-j", self.dir / "journal", *self.times, "-p", self.dir / "pid"]
 
     def listens(self):
         return self.socket.exists()
