@@ -168,8 +168,6 @@ class Rrdcached(Server):
     """Flushes when asked; its files are below .data."""
 
     program, package = "rrdcached", "rrdcached"
-    times = ["-w", 300, "-z", 60]
-
     def configure(self):
         self.data, self.socket = self.dir / "rrd", self.dir / "sock"
         self.data.mkdir()
@@ -177,10 +175,11 @@ class Rrdcached(Server):
 
     def argv(self):
         return [self.path, "-g", "-l", f"unix:{self.socket}", "-b", self.data, "-B", "-R",
-                "-j", self.dir / "journal", *self.times, "-p", self.dir / "pid"]
+                "-j", self.dir / "journal", "-w", 300, "-z", 60, "-p", self.dir / "pid"]
 
     def listens(self):
-        return self.socket.exists()
+        with socket.socket(socket.AF_UNIX) as s:
+            return not s.connect_ex(str(self.socket))
 
 
 class Carbon(Server):

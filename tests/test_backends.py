@@ -132,10 +132,10 @@ class Rrdcached(Rrdtool):
     conf = "write-rrdcached.conf"
 
     def start(self):
-        server = servers.Rrdcached(self.t, self.ns)
-        self.data = server.data
-        self.words = ["--daemon", f"unix:{server.socket}"]
-        self.changes = {self.original: server.data, "/run/rrdcached.sock": server.socket}
+        self.server = servers.Rrdcached(self.t, self.ns)
+        self.data, socket = self.server.data, self.server.socket
+        self.words = ["--daemon", f"unix:{socket}"]
+        self.changes = {self.original: self.data, "/run/rrdcached.sock": socket}
 
     config = Backend.config
     flush = Backend.flush

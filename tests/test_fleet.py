@@ -5,15 +5,17 @@ Each host is a network namespace with a collectd of its own; a bridge joins them
 """
 
 import math
+import os
+import signal
 import time
 
 import servers
-from harness import command, plain_build_only, same, time_limit, until
-from test_backends import Graphite, Rrdcached, arrived, file_of
+from harness import Skip, command, plain_build_only, same, time_limit, until
+from test_backends import Graphite, Rrdcached, arrived
 from test_rrd import fetch
 
 INTERVAL = 2  # RRD keeps one value a second, and readings jitter a little
-# collectd sets the number of its threads, and of rrdcached, up before there is a context.
+# What CollectInternalStats true makes collectd say of itself.
 CONTEXT = ["Unable to determine Interval from context"]
 
 
@@ -41,7 +43,7 @@ class Fleet:
         text = servers.example("server.conf", {
             "Interval 10": f"Interval {INTERVAL}", "/etc/collectd/fleet-users": self.users,
             **self.rrd.changes, **changes})
-        self.collectd = self.daemon(self.ns, text + more, expect_log)
+        self.collectd = self.daemon(self.ns, text + more, [*CONTEXT, *expect_log])
         self.collectd.wait_log("Initialization complete")
         return self.collectd
 
@@ -50,7 +52,7 @@ class Fleet:
         before = f'PluginDir "{self.t.build.dir}"\n' + "".join(
             f"LoadPlugin netmon_{p}\n" for p in plugins) + 'PluginDir "/usr/lib/collectd"'
         return self.t.collectd(ns=ns, interval=INTERVAL, before=before, more=text, under=under,
-                               expect_log=[*CONTEXT, *expect_log])
+                               expect_log=expect_log)
 
 
 class Host:
@@ -71,6 +73,7 @@ class Host:
         text = servers.example("client.conf", {
             '#Hostname "router1"': f'Hostname "{name or self.name}"',
             "Interval 10": f"Interval {INTERVAL}",
+            "FlushInterval 5": f"FlushInterval {INTERVAL / 2}",
             'SecurityLevel "Encrypt"': f'SecurityLevel "{security}"',
             'Username "router1"': f'Username "{self.name}"',
             'Password "change me"': f'Password "{password or self.password}"'})
@@ -102,10 +105,11 @@ class Host:
     def file(self, id="lan0/if_octets"):
         return self.fleet.rrd.data / self.name / f"netmon_link-{id}.rrd"
 
-    def octets_of_rates(self, since, to, way="tx"):
+    def octets_of_rates(self, since, way="tx"):
         """The octets that the rates in the RRD file add up to, and whether each row is known."""
-        command("rrdtool", "flushcached", self.file(), *self.fleet.rrd.words)
-        step, rates = fetch(self.file(), since, to)
+        last = self.arrives(since=time.time() + 2 * INTERVAL)
+        arrived(self.fleet.rrd, self, last)  # flushes it too
+        step, rates = fetch(self.file(), since, last.time - INTERVAL)  # its last row is not whole
         known = [r for r in rates[way] if not math.isnan(r)]
         return sum(known) * step, [not math.isnan(r) for r in rates[way]]
 
@@ -131,8 +135,192 @@ def test_values_of_each_host_are_in_rrd_and_graphite(t):
         same(max(found.items())[1], octets, f"counters of {host.name}, ip and RRD")
         found = arrived(fleet.graphite, host, v)
         assert found, "no rate in Graphite"
+        t.note(f"{max(x.arrived - x.time for x in host.values('lan0/if_octets')):.1f} s old at most")
         mtu = host.arrives("lan0/gauge-mtu", 1400 + host.number)
         for backend in (fleet.rrd, fleet.graphite):
             same(max(arrived(backend, host, mtu).items())[1],
                  {"value": host.ns.link("lan0")["mtu"]}, f"MTU of {host.name}, ip and server")
-    print(fleet.collectd.log()[-30:])
+
+
+@plain_build_only
+def test_a_wrong_password_is_refused(t):
+    fleet = Fleet(t)
+    good, bad, unknown, plain = [fleet.host() for _ in range(4)]
+    fleet.users.write_text(fleet.users.read_text().replace(f"{unknown.name}: ", "nobody: "))
+    server = fleet.server(expect_log=["ecrypt", "Checksum", "cypher", "Unencrypted"])
+    good.start()
+    bad.start(password="another")
+    unknown.start()
+    plain.start(security="None")
+    good.arrives()
+    for line in (f"Checksum mismatch. Username: {bad.name}",
+                 f"Failed to get cypher. Username: {unknown.name}", "Unencrypted packet"):
+        server.wait_log(line)
+    refused_until = good.arrives(since=server.now() + INTERVAL)
+    for host in (bad, unknown, plain):
+        same(host.values("lan0/if_octets"), [], f"values of {host.name}")
+        assert not (fleet.rrd.data / host.name).exists(), f"{host.name} has RRD files"
+        assert not (fleet.graphite.carbon.data / "netmon" / host.name).exists()
+
+    with open(fleet.users, "a") as f:  # it is read again
+        f.write(f"{unknown.name}: {unknown.password}\n")
+    unknown.arrives(since=refused_until.time)
+
+
+@plain_build_only
+def test_a_notification_of_a_host_arrives(t):
+    fleet = Fleet(t)
+    host = fleet.host()
+    server = fleet.server()
+    host.start().ready("lan0")
+    host.arrives()
+    since = server.now()
+    host.ns.ip("link set lan1 down")
+    here = host.collectd.wait_notification("state", "lan0", since=since)
+    there = server.wait_notification("state", "lan0", since=since)
+    same((there.host, there.severity, there.message, there.time),
+         (host.name, here.severity, here.message, here.time), "the notification at the server")
+    t.note(f"{1e3 * (there.arrived - here.arrived):.1f} ms later")
+    same(there.meta, {"network:received": True}, "meta data do not cross the network")
+
+
+@plain_build_only
+@time_limit(90)
+def test_a_host_that_falls_silent_is_told(t):
+    fleet = Fleet(t)
+    host = fleet.host()
+    server = fleet.server()
+    host.start().ready("lan0")
+    host.arrives("self/duration-read")
+    host.collectd.stop()
+    since = server.now()
+    gone = server.wait_notification("read", "self", since=since, timeout=30)
+    same((gone.host, gone.severity), (host.name, "failure"), "what the server says")
+    host.start()
+    back = server.wait_notification("read", "self", since=gone.time, timeout=30)
+    same((back.host, back.severity), (host.name, "okay"), "what the server says")
+
+
+@plain_build_only
+@time_limit(120)
+def test_the_server_is_restarted(t):
+    """A short time: the counters that come next span it.  A longer one is a gap, and no zeros."""
+    fleet = Fleet(t)
+    host = fleet.host()
+    heartbeat = 3 * INTERVAL
+    changes = {"HeartBeat 120": f"HeartBeat {heartbeat}"}
+    fleet.server(changes=changes)
+    host.start().ready("lan0")
+    until(host.file().exists, "its RRD file")
+    host.arrives(since=time.time() + INTERVAL)  # a row that is known in part counts as a whole one
+    start = host.values("lan0/if_octets")[-1].time
+
+    host.frames()
+    fleet.collectd.stop()
+    host.frames()
+    fleet.server(changes=changes)
+    host.arrives(wanted=host.octets())
+    octets, known = host.octets_of_rates(start)
+    same(known, [True] * len(known), "rows that are known")
+    near(octets, host.octets()["tx"], "octets, over a short gap")
+
+    last = host.values("lan0/if_octets")[-1]
+    fleet.collectd.stop()
+    host.frames()
+    until(lambda: time.time() > last.time + heartbeat + INTERVAL, "the heartbeat", 20)
+    fleet.server(changes=changes)
+    first = host.arrives()
+    same(first.plain, host.octets(), "counters after a long gap")
+    host.arrives(since=first.time + INTERVAL)
+    host.frames()
+    host.arrives(wanted=host.octets())
+    octets, known = host.octets_of_rates(start)
+    gap = (known.index(False), len(known) - known[::-1].index(False))
+    same(known[gap[0]:gap[1]], [False] * (gap[1] - gap[0]), "rows of the gap")
+    t.note(f"{first.time - last.time:.0f} s without server: {gap[1] - gap[0]} rows unknown")
+    near(octets, host.octets()["tx"] - (first.plain["tx"] - last.plain["tx"]),
+         "octets, but for those of the gap")
+
+
+def near(got, expected, what):
+    assert abs(got - expected) < 1e-3 * expected, f"{what}: got {got}, expected {expected}"
+
+
+@plain_build_only
+@time_limit(120)
+def test_rrdcached_is_killed(t):
+    """Its journal has what was not yet in the files."""
+    fleet = Fleet(t)
+    host = fleet.host()
+    server = fleet.server(expect_log=["onnect to RRDCacheD", "rrdc_update"])
+    host.start().ready("lan0")
+    arrived(fleet.rrd, host, host.arrives())
+    host.frames()
+    v = host.arrives(wanted=host.octets())
+    host.arrives(since=v.time)
+    fleet.rrd.server.stop(signal.SIGKILL)
+    in_file = command("rrdtool", "lastupdate", host.file())
+    assert "100000" not in in_file, f"nothing to be found in the journal: {in_file}"
+    server.wait_log("Failed to connect to RRDCacheD")
+
+    fleet.rrd.server.start()
+    when, numbers = max(fleet.rrd.series(v).items())
+    assert when >= int(v.time), f"the file ends at {when}, the value is of {v.time}"
+    same(numbers, host.octets(), "octets from the journal")
+    arrived(fleet.rrd, host, host.arrives(since=server.now()))  # collectd is connected again
+
+
+class Clock:
+    """A clock that a daemon takes for its machine's."""
+
+    library = "/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1".format(os.uname().machine)
+
+    def __init__(self, t, seconds):
+        if not os.path.exists(self.library):
+            raise Skip("libfaketime is missing (Debian's package faketime)")
+        self.file = t.directory("clock") / "offset"
+        self.set(seconds)
+        self.under = ["env", f"LD_PRELOAD={self.library}", f"FAKETIME_TIMESTAMP_FILE={self.file}",
+                      "FAKETIME_CACHE_DURATION=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"]
+
+    def set(self, seconds):
+        self.file.write_text(f"{seconds:+d}s\n")
+
+
+@plain_build_only
+@time_limit(120)
+def test_clocks_that_are_wrong(t):
+    """Values keep the time of their host; what is older than what is there is refused, and said."""
+    fleet = Fleet(t)
+    ahead, behind = fleet.host(), fleet.host()
+    server = fleet.server(expect_log=["rrdc_update"])
+    clocks = Clock(t, 300), Clock(t, -300)
+    for host, clock, off in zip((ahead, behind), clocks, (300, -300)):
+        host.start(under=clock.under, expect_log=["Not sleeping"])
+        v = host.arrives()
+        assert abs(v.time - v.arrived - off) < 10, f"{host.name}: {v.time - v.arrived} s"
+        until(host.file().exists, "its RRD file")
+        host.frames()
+        v = host.arrives(wanted=host.octets())
+        arrived(fleet.rrd, host, v)
+
+    # Forward, to the right time: a gap.
+    clocks[1].set(0)
+    v = host.arrives(since=time.time())
+    arrived(fleet.rrd, host, v)
+
+    # Back: collectd sleeps until the time at which it wanted to read, so it is started again.
+    ahead.collectd.kill()
+    future = max(fleet.rrd.series(ahead.values("lan0/if_octets")[-1]))
+    ahead.start()
+    server.wait_log(f"uc_update: Value too old: name = {ahead.name}/")
+    server.wait_log(f"rrdc_update .*/{ahead.name}/.*illegal attempt to update")
+    ahead.frames()
+    v = until(lambda: [x for x in ahead.values("lan0/if_octets")[-1:]
+                       if x.plain == ahead.octets()], "a counter", 20)[0]
+    same(max(fleet.rrd.series(v)), future, "the last time in the RRD file")
+
+    # collectd forgets what it knew after Timeout, and goes on: for back ends that take any time.
+    server.wait_log(f"{ahead.name}/netmon_link-self/duration-read has not been updated", 20)
+    ahead.frames(1000)
+    arrived(fleet.graphite, ahead, ahead.arrives(wanted=ahead.octets()))
