@@ -164,16 +164,20 @@ $B/fuzz/replay: tests/fuzz/replay.c $(parts) $(common)
 .PHONY: bench
 bench:
 	@packaging/deps build bench
-	@$(MAKE) -s B=$B all $(bench:%=$B/bench/%) $B/tests/sink.so
+	@$(MAKE) -s B=$B all $(bench:%=$B/bench/%) $B/bench/count.so $B/tests/sink.so
 	@tests/bench/run --build $B $(if $(ROUNDS),--rounds $(ROUNDS)) $(ONLY)
-bench := floor load measure reader
+bench := fleet floor load measure reader
 $B/bench/reader: $B/tests/bench/reader.o $(parts) $(common)
 	@mkdir -p $(@D)
 	$(link) -o $@ $^ $(pkg_libs) -lm
 $B/tests/bench/reader.o: | $B/plugins.h
 $B/bench/%: $B/tests/bench/%.o
 	@mkdir -p $(@D)
-	$(link) -o $@ $^
+	$(link) -o $@ $^ $(bench_libs)
+$B/bench/fleet: bench_libs = $(shell $(PKG_CONFIG) --libs libcollectdclient libgcrypt)
+$B/bench/count.so: tests/bench/count.c
+	@mkdir -p $(@D)
+	$(compile) $(collectd_flags) -fvisibility=default -shared -o $@ $<
 
 lint:
 	@packaging/deps build lint
