@@ -6,11 +6,12 @@ Each host is a network namespace with a collectd of its own; a bridge joins them
 
 import math
 import os
+import re
 import signal
 import time
 
 import servers
-from harness import Skip, command, plain_build_only, same, time_limit, until
+from harness import ROOT, STOCK_PLUGINS, Skip, command, plain_build_only, same, time_limit, until
 from test_backends import Graphite, Rrdcached, arrived
 from test_rrd import fetch
 
@@ -39,20 +40,24 @@ class Fleet:
             f.write(f"{host.name}: {host.password}\n")
         return host
 
-    def server(self, more="", expect_log=(), changes={}):
+    def server(self, expect_log=(), changes={}):
         text = servers.example("server.conf", {
             "Interval 10": f"Interval {INTERVAL}", "/etc/collectd/fleet-users": self.users,
             **self.rrd.changes, **changes})
-        self.collectd = self.daemon(self.ns, text + more, [*CONTEXT, *expect_log])
+        self.collectd = self.daemon(self.ns, text, [*CONTEXT, *expect_log])
         self.collectd.wait_log("Initialization complete")
         return self.collectd
 
     def daemon(self, ns, text, expect_log, under=()):
-        plugins = ["forward", "route", "neighbor"]
-        before = f'PluginDir "{self.t.build.dir}"\n' + "".join(
-            f"LoadPlugin netmon_{p}\n" for p in plugins) + 'PluginDir "/usr/lib/collectd"'
-        return self.t.collectd(ns=ns, interval=INTERVAL, before=before, more=text, under=under,
-                               expect_log=expect_log)
+        plugins = re.findall("^LoadPlugin (netmon_.*)", text, re.M)
+        return self.t.collectd(ns=ns, interval=INTERVAL, before=ours(self.t, plugins), more=text,
+                               under=under, expect_log=expect_log)
+
+
+def ours(t, plugins):
+    """Lines that load plugins from where they were built: a plugin is loaded once."""
+    load = "\n".join(f"LoadPlugin {p}" for p in plugins)
+    return f'PluginDir "{t.build.dir}"\n{load}\nPluginDir "{STOCK_PLUGINS}"'
 
 
 class Host:
@@ -69,14 +74,15 @@ class Host:
         self.ns.ip(f"link set lan0 mtu {1400 + number}")
         self.ns.settled("eth0", "lan0", "lan1")
 
-    def start(self, password=None, name=None, security="Encrypt", expect_log=(), under=()):
+    def start(self, password=None, name=None, security="Encrypt", expect_log=(), under=(),
+              changes={}):
         text = servers.example("client.conf", {
             '#Hostname "router1"': f'Hostname "{name or self.name}"',
             "Interval 10": f"Interval {INTERVAL}",
             "FlushInterval 5": f"FlushInterval {INTERVAL / 2}",
             'SecurityLevel "Encrypt"': f'SecurityLevel "{security}"',
             'Username "router1"': f'Username "{self.name}"',
-            'Password "change me"': f'Password "{password or self.password}"'})
+            'Password "change me"': f'Password "{password or self.password}"', **changes})
         self.collectd = self.fleet.daemon(self.ns, text, expect_log, under)
         return self.collectd
 
@@ -289,11 +295,35 @@ class Clock:
 
 @plain_build_only
 @time_limit(120)
-def test_clocks_that_are_wrong(t):
+def test_a_clock_that_goes_wrong(t):
+    """The host is kept out, and missing; nothing of the future is in its files."""
+    fleet = Fleet(t)
+    host = fleet.host()
+    server = fleet.server()
+    clock = Clock(t, 0)
+    host.start(under=clock.under, expect_log=["Not sleeping"])
+    v = host.arrives()
+    until(host.file().exists, "its RRD file")
+    clock.set(300)
+    host.collectd.wait_value("lan0/if_octets", since=time.time() + 250)
+    gone = server.wait_notification("read", "self", since=v.time, timeout=30)
+    same((gone.host, gone.severity), (host.name, "failure"), "what the server says")
+    last = host.values("lan0/if_octets")[-1]
+    assert max(fleet.rrd.series(last)) <= time.time(), "a value of the future in the RRD file"
+
+    host.collectd.kill()  # set back, it would sleep until the time at which it wanted to read
+    clock.set(0)
+    host.start()
+    arrived(fleet.rrd, host, host.arrives(since=time.time()))
+
+
+@plain_build_only
+@time_limit(120)
+def test_why_wrong_clocks_are_kept_out(t):
     """Values keep the time of their host; what is older than what is there is refused, and said."""
     fleet = Fleet(t)
     ahead, behind = fleet.host(), fleet.host()
-    server = fleet.server(expect_log=["rrdc_update"])
+    server = fleet.server(expect_log=["rrdc_update", "uc_get_rate"], changes={'PreCacheChain "clocks"': ""})
     clocks = Clock(t, 300), Clock(t, -300)
     for host, clock, off in zip((ahead, behind), clocks, (300, -300)):
         host.start(under=clock.under, expect_log=["Not sleeping"])
@@ -324,3 +354,49 @@ def test_clocks_that_are_wrong(t):
     server.wait_log(f"{ahead.name}/netmon_link-self/duration-read has not been updated", 20)
     ahead.frames(1000)
     arrived(fleet.graphite, ahead, ahead.arrives(wanted=ahead.octets()))
+
+
+@plain_build_only
+def test_the_user_is_not_the_host(t):
+    """What server.conf says of passwords: who knows one sends under any name."""
+    fleet = Fleet(t)
+    host, other = fleet.host(), fleet.host()
+    fleet.server()
+    host.start(name=other.name)
+    same(other.arrives().meta["network:username"], host.name, "the user")
+
+
+@plain_build_only
+def test_layout_wide(t):
+    """27 numbers in a list; write_graphite 5.12 has room for 1,428 bytes of lines."""
+    fleet = Fleet(t)
+    host = fleet.host()
+    fleet.server(expect_log=["format_graphite: target buffer too small"], changes={"#TypesDB": "TypesDB", "/usr/share/doc/netmon/examples": ROOT / "conf"})
+    host.start(changes={'#<Plugin netmon_link>\n#\tLayout "wide"\n#</Plugin>':
+                        '<Plugin netmon_link>\n\tLayout "wide"\n</Plugin>'})
+    host.arrives("lan0/netmon_link")
+    host.frames()
+    octets = host.octets()
+    until(lambda: host.values("lan0/netmon_link")[-1].values["tx_bytes"] == octets["tx"],
+          "octets in the wide type")
+    until(host.file("lan0/netmon_link").exists, "its RRD file")
+    fleet.collectd.wait_log("format_graphite: target buffer too small")
+
+
+@plain_build_only
+def test_what_is_commented_out_is_understood_too(t):
+    for name in "client.conf", "server.conf":
+        text = (ROOT / "conf" / name).read_text()
+        text = re.sub("^#(?=\t|<|LoadPlugin|TypesDB|Hostname)", "", text, flags=re.M)
+        text = text.replace("/usr/share/doc/netmon/examples", str(ROOT / "conf"))
+        text = re.sub("/(run|var/lib/collectd|etc/collectd)/", f"{t.dir}/", text)
+        (t.dir / "fleet-users").touch()
+        servers.need_library("librdkafka.so.1", "librdkafka1")
+        daemon = t.collectd(before=ours(t, re.findall("^LoadPlugin (netmon_.*)", text, re.M)),
+                            more=text, ns=t.namespace(), expect_log=["."])
+        daemon.wait_log("Initialization complete")
+        wrong = [line for line in daemon.log() if re.search(
+            "nvalid|nknown|gnor|not allowed|not (a|be)|nexpected|equires|needs", line)
+            and "UNKNOWN plugin" not in line]
+        assert not wrong, f"{name}: {wrong}"
+        daemon.kill()

@@ -140,6 +140,21 @@ static void add(struct fleet *f, struct host *h, lcc_value_list_t *vl)
 	f->sent++;
 }
 
+static unsigned number(const char *text)
+{
+	return (unsigned)strtoul(text, NULL, 10);
+}
+
+static double seconds(const char *text)
+{
+	return strtod(text, NULL);
+}
+
+static void name(char *to, const char *text)
+{
+	snprintf(to, LCC_NAME_LEN, "%s", text);
+}
+
 /* One reading of one host: all counters of it have grown by the same. */
 static void send_host(struct fleet *f, struct host *h, unsigned reading)
 {
@@ -149,15 +164,15 @@ static void send_host(struct fleet *f, struct host *h, unsigned reading)
 
 	vl.values = values;
 	vl.values_types = kinds;
-	strcpy(vl.identifier.host, h->name);
-	strcpy(vl.identifier.plugin, "netmon_link");
+	name(vl.identifier.host, h->name);
+	name(vl.identifier.plugin, "netmon_link");
 	for (unsigned i = 0; i < f->lists; i++) {
 		size_t l = i % LISTS;
 
 		snprintf(vl.identifier.plugin_instance, sizeof(vl.identifier.plugin_instance),
 			 "eth%zu", i / LISTS);
-		strcpy(vl.identifier.type, lists[l].type);
-		strcpy(vl.identifier.type_instance, lists[l].instance);
+		name(vl.identifier.type, lists[l].type);
+		name(vl.identifier.type_instance, lists[l].instance);
 		vl.values_len = lists[l].n;
 		for (size_t j = 0; j < lists[l].n; j++) {
 			kinds[j] = lists[l].kind;
@@ -185,14 +200,16 @@ static void make_hosts(struct fleet *f)
 	char key[32]; /* SHA-256 of the password */
 
 	f->host = calloc(f->hosts, sizeof(*f->host));
-	for (unsigned i = 0; f->host && i < f->hosts; i++) {
+	if (!f->host)
+		fail("hosts", ENOMEM);
+	for (unsigned i = 0; i < f->hosts; i++) {
 		struct host *h = &f->host[i];
 
 		snprintf(h->name, sizeof(h->name), "h%u", i);
 		gcry_md_hash_buffer(GCRY_MD_SHA256, key, h->name, strlen(h->name));
 		h->buffer = lcc_network_buffer_create(size);
-		if (!h->buffer || gcry_cipher_open(&h->cipher, GCRY_CIPHER_AES256,
-						   GCRY_CIPHER_MODE_OFB, 0))
+		if (!h->buffer ||
+		    gcry_cipher_open(&h->cipher, GCRY_CIPHER_AES256, GCRY_CIPHER_MODE_OFB, 0))
 			fail("a host", ENOMEM);
 		gcry_cipher_setkey(h->cipher, key, sizeof(key));
 		lcc_network_buffer_initialize(h->buffer);
@@ -202,13 +219,16 @@ static void make_hosts(struct fleet *f)
 static int send_all(char **arg)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(25826)};
-	struct fleet f = {.hosts = (unsigned)atoi(arg[1]), .lists = (unsigned)atoi(arg[2]),
-			  .interval = atof(arg[3]), .encrypted = !strcmp(arg[5], "encrypt"),
+	struct fleet f = {.hosts = number(arg[1]),
+			  .lists = number(arg[2]),
+			  .interval = seconds(arg[3]),
+			  .encrypted = !strcmp(arg[5], "encrypt"),
 			  .fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
-	unsigned readings = (unsigned)atoi(arg[4]);
-	double spread = arg[6] ? atof(arg[6]) : f.interval, start, late;
+	unsigned readings = number(arg[4]);
+	double spread = arg[6] ? seconds(arg[6]) : f.interval, start, late;
 
-	if (inet_pton(AF_INET, arg[0], &to.sin_addr) != 1 || (!f.encrypted && strcmp(arg[5], "none")))
+	if (inet_pton(AF_INET, arg[0], &to.sin_addr) != 1 ||
+	    (!f.encrypted && strcmp(arg[5], "none")))
 		return 2;
 	if (f.fd < 0 || connect(f.fd, (struct sockaddr *)&to, sizeof(to)))
 		fail("socket", errno);
@@ -236,7 +256,8 @@ static int send_all(char **arg)
 /* Until its standard input ends. */
 static int count(char **arg)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(arg[0])),
+	struct sockaddr_in at = {.sin_family = AF_INET,
+				 .sin_port = htons((uint16_t)number(arg[0])),
 				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct pollfd fds[3] = {{.fd = STDIN_FILENO, .events = POLLIN}};
 	static char buf[1 << 16];
@@ -269,8 +290,8 @@ static int count(char **arg)
 
 static int users(char **arg)
 {
-	for (int h = 0; h < atoi(arg[0]); h++)
-		printf("h%d: h%d\n", h, h);
+	for (unsigned h = 0; h < number(arg[0]); h++)
+		printf("h%u: h%u\n", h, h);
 	return 0;
 }
 
@@ -287,6 +308,7 @@ int main(int argc, char **argv)
 			return commands[i].run(argv + 2);
 	fputs("usage: fleet send ADDRESS HOSTS LISTS INTERVAL READINGS none|encrypt [SPREAD]\n"
 	      "       fleet count PORT\n"
-	      "       fleet users HOSTS\n", stderr);
+	      "       fleet users HOSTS\n",
+	      stderr);
 	return 2;
 }
