@@ -171,6 +171,32 @@ def test_a_wrong_password_is_refused(t):
     with open(fleet.users, "a") as f:  # it is read again
         f.write(f"{unknown.name}: {unknown.password}\n")
     unknown.arrives(since=refused_until.time)
+    fleet.users.write_text(fleet.users.read_text().replace(f"{good.name}: ", "nobody: "))
+    server.wait_log(f"Failed to get cypher. Username: {good.name}")
+
+
+@plain_build_only
+def test_what_both_sides_tell_of_the_way(t):
+    fleet = Fleet(t)
+    host = fleet.host()
+    server = fleet.server()
+    client = host.start()
+    client.wait_value("/if_packets", plugin="network")
+    sent = client.wait_value("/total_values-send-accepted", since=time.time(), plugin="network")
+    packets = client.latest("/if_packets", "network").values["tx"]
+    assert packets > 0 and sent.plain > 50, f"sent {packets} packets, {sent.plain} values"
+
+    def arrived_at_server(id, n):
+        until(lambda: any(max(v.values.values()) >= n and v.host == "testhost"
+                          for v in server.values(id, "network")), f"{id} {n}", 20)
+
+    arrived_at_server("/if_packets", packets)
+    arrived_at_server("/total_values-dispatch-accepted", sent.plain)
+    same(server.wait_value("Udp/protocol_counter-RcvbufErrors", plugin="netmon_forward").plain, 0,
+         "packets that the kernel dropped")
+    same(server.wait_value("write_queue/derive-dropped", plugin="collectd").plain, 0, "dropped")
+    server.wait_value("write_queue/queue_length", plugin="collectd")
+    server.wait_value("/queue_length", plugin="network")
 
 
 @plain_build_only
@@ -333,6 +359,10 @@ def test_why_wrong_clocks_are_kept_out(t):
         host.frames()
         v = host.arrives(wanted=host.octets())
         arrived(fleet.rrd, host, v)
+        until(lambda: fleet.graphite.has(v), "its whisper file", 20)
+        path = fleet.graphite.path(fleet.graphite.names(v)[-1])
+        until(lambda: [when for when in map(int, re.findall(r"^\d+: (\d+),", command(
+            "whisper-dump", path), re.M)) if abs(when - v.time) < 30], "a value of its time", 20)
 
     # Forward, to the right time: a gap.
     clocks[1].set(0)
