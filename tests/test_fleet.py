@@ -6,6 +6,7 @@ Each host is a network namespace with a collectd of its own; a bridge joins them
 
 import math
 import os
+import pathlib
 import re
 import signal
 import time
@@ -312,8 +313,17 @@ class Clock:
             raise Skip("libfaketime is missing (Debian's package faketime)")
         self.file = t.directory("clock") / "offset"
         self.set(seconds)
+        t.cleanup(self.sweep, t)
         self.under = ["env", f"LD_PRELOAD={self.library}", f"FAKETIME_TIMESTAMP_FILE={self.file}",
                       "FAKETIME_CACHE_DURATION=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"]
+
+    @staticmethod
+    def sweep(t):
+        """What the library leaves behind of a process that was killed."""
+        for daemon in t.daemons:
+            for name in f"faketime_shm_{daemon.process.pid}", \
+                        f"sem.faketime_sem_{daemon.process.pid}":
+                pathlib.Path("/dev/shm", name).unlink(missing_ok=True)
 
     def set(self, seconds):
         self.file.write_text(f"{seconds:+d}s\n")

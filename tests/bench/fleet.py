@@ -190,7 +190,7 @@ def one(b, set_up, level, hosts, first):
         set_up(server)
         server.start()
         server.send(1, first * INTERVAL)
-        server.drain()
+        server.drain(300)  # files are made
         rss = 0
 
         def look():
