@@ -147,6 +147,10 @@ def test_values_of_each_host_are_in_rrd_and_graphite(t):
         for backend in (fleet.rrd, fleet.graphite):
             same(max(arrived(backend, host, mtu).items())[1],
                  {"value": host.ns.link("lan0")["mtu"]}, f"MTU of {host.name}, ip and server")
+    picture = t.dir / "lan0.svg"
+    command(t.build.dir / "netmon-graph", "link", "lan0", "--rrd", fleet.rrd.data, "--host",
+            hosts[1].name, *fleet.rrd.words, "-o", picture)
+    assert "<svg" in picture.read_text(), "no picture of a host"
 
 
 @plain_build_only
