@@ -113,8 +113,9 @@ CASES = [
     Case("daemon", "interfaces", (1000, 5000), make_busy_links, [
         Contender("floor", floor("counters", 10)),
         Contender("collectd netmon_link", collectd("netmon_link")),
-        Contender("collectd netmon_link, Layout wide", collectd("netmon_link", 'Layout "wide"'),
-                  needs=built("link", "Layout")),
+        *[Contender(f"collectd netmon_link, Layout {word}",
+                    collectd("netmon_link", f'Layout "{word}"'), needs=built("link", "Layout"))
+          for word in ("brief", "wide")],
         *[Contender(name, run, beside="collectd netmon_link") for name, run in (
             ("collectd interface", collectd("interface")),
             ("collectd netlink", collectd("netlink", 'Interface "All"')),

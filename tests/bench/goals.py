@@ -63,7 +63,15 @@ def l2(r):
     return [most(r.ratio("daemon", LINKS, ours, netlink), 0.30, "`netlink` VerboseInterface All"),
             most(r.ratio("daemon", LINKS, ours, "collectd interface"), 1.1, "`interface`"),
             most(r.rss("daemon", LINKS, ours) / r.rss("daemon", LINKS, netlink), 0.5,
-                 "RSS of `netlink`")]
+                 "RSS of `netlink`"),
+            *told_of_brief(r, netlink)]
+
+
+def told_of_brief(r, netlink):
+    brief = "collectd netmon_link, Layout brief"
+    return [(f"Layout brief: {r.ratio('daemon', LINKS, brief, netlink):.3g} x, "
+             f"{r.ratio('daemon', LINKS, brief, 'collectd interface'):.3g} x, RSS "
+             f"{r.rss('daemon', LINKS, brief) / r.rss('daemon', LINKS, netlink):.3g} x", None)]
 
 
 def l3(r):
