@@ -1504,6 +1504,7 @@ static int submit_link(struct nm_view *v, struct nm_reading *r)
 
 const struct nm_plugin netmon_link = {
 	.name = "netmon_link",
+	.graph = "link",
 	.source = sources,
 	.nsource = NM_COUNT(sources),
 	.option = options,
