@@ -47,7 +47,7 @@ common  := $(patsubst %.c,$B/%.o,$(filter-out common/collectd.c,$(wildcard commo
 parts   := $(patsubst %.c,$B/%.o,$(wildcard plugins/*.c))
 cli     := $(patsubst %.c,$B/%.o,$(wildcard cli/*.c))
 graph   := $(patsubst %.c,$B/%.o,$(wildcard rrd/*.c))
-manuals := $(patsubst conf/%.in,$B/%,$(wildcard conf/*.[158].in))
+manuals := $(patsubst conf/%.in,$B/%,$(wildcard conf/*.[1578].in))
 
 # What `netmon` prints, and the names under which the NetMon toolkit's commands are known.
 nouns   := $(plugins:netmon_%=%) address
@@ -87,6 +87,9 @@ $B/collectd-netmon_%.5: conf/collectd-netmon_%.5.in $B/netmon
 	$(gen) awk -v options='$B/netmon options $* --man' \
 		'/^@OPTIONS@/ { while (options | getline) print; next } { print }' $< > $@
 $B/%.1: conf/%.1.in
+	@mkdir -p $B
+	$(gen) cp $< $@
+$B/%.7: conf/%.7.in
 	@mkdir -p $B
 	$(gen) cp $< $@
 $B/schema/netmon-%.json: $B/netmon
@@ -191,7 +194,7 @@ print-flags:
 install: all
 	install -d $(DESTDIR)$(PLUGINDIR) $(DESTDIR)$(BINDIR) $(DESTDIR)$(DOCDIR)/examples/dashboards/cgp \
 		$(DESTDIR)$(PREFIX)/share/netmon/graphs $(DESTDIR)$(MANDIR)/man1 \
-		$(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(DATADIR)/schema
+		$(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7 $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(DATADIR)/schema
 	install -m 0644 $(plugins:%=$B/%.so) $(DESTDIR)$(PLUGINDIR)
 	install -m 0755 $B/netmon $B/netmon-graph $(DESTDIR)$(BINDIR)
 	install -m 0644 rrd/graphs/* $(DESTDIR)$(PREFIX)/share/netmon/graphs
@@ -203,6 +206,7 @@ install: all
 	install -D -m 0644 packaging/completion/_netmon \
 		$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_netmon
 	install -m 0644 conf/*.conf conf/*.yml conf/netmon.types.db $(DESTDIR)$(DOCDIR)/examples
+	install -m 0755 conf/netmon-notify $(DESTDIR)$(DATADIR)
 	install -m 0644 docs/*.md $(DESTDIR)$(DOCDIR)
 	install -m 0644 conf/dashboards/*.json conf/dashboards/*.conf conf/dashboards/*.md \
 		$(DESTDIR)$(DOCDIR)/examples/dashboards

@@ -304,14 +304,17 @@ bind-address = "{LOCALHOST}:8088"
 
 
 class Prometheus(Server):
-    """Scrapes as our example says, but every second."""
+    """Scrapes and alarms as our examples say, but every second."""
 
     program, package = "prometheus", "prometheus"
     port = 9090
 
     def configure(self):
         (self.dir / "prometheus.yml").write_text(
-            example("prometheus.yml", {"scrape_interval: 10s": "scrape_interval: 1s"}))
+            example("prometheus.yml", {"scrape_interval: 10s": "scrape_interval: 1s",
+                                       "evaluation_interval: 10s": "evaluation_interval: 1s"}))
+        rules = re.sub("for: .*", "for: 2s", example("prometheus-rules.yml"))
+        (self.dir / "prometheus-rules.yml").write_text(rules)
 
     def argv(self):
         return [self.path, f"--config.file={self.dir}/prometheus.yml",
