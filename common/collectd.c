@@ -206,8 +206,9 @@ static void add_hint(notification_t *n, const char *netns)
 {
 	const char *noun = self->name + strlen("netmon_");
 	size_t used = strlen(n->message), room = sizeof(n->message) - used;
-	int len = snprintf(n->message + used, room, "; look at: netmon %s -s%s%s, netmon-graph %s%s%s",
-			   noun, *netns ? " -N " : "", netns, self->graph ? self->graph : noun,
+	int len = snprintf(n->message + used, room,
+			   "; look at: netmon %s -s%s%s, netmon-graph %s%s%s", noun,
+			   *netns ? " -N " : "", netns, self->graph ? self->graph : noun,
 			   self->graph ? " " : "", self->graph ? n->plugin_instance : "");
 
 	if (len < 0 || (size_t)len >= room)

@@ -422,6 +422,32 @@ def test_nagios_by_collectds_own_plugin(t):
 
 
 @plain_build_only
+def test_any_name_is_a_text_to_the_program(t):
+    """What stands in an interface's name is neither run nor a second line."""
+    mark, fifo = t.dir / "mark", t.dir / "fifo"
+    name = f'a;b$(touch {mark})`touch {mark}`"\'\\ %s'
+    given = (f"Severity: FAILURE\nHost: h\nPlugin: netmon_link\nPluginInstance: {name}\nType: percent\n"
+             "TypeInstance: errors_rx\nUnknown: x\n\none %d\n[1] TWO;\x01\udcff\n")
+    script = ROOT / "conf/netmon-notify"
+    said = command(script, "cat", input=given)
+    assert said.startswith("FAILURE h: one %d [1] TWO; ") and said.count("\n") == 1, said
+    assert said.endswith(f"netmon-graph link {name} --graph errors\n"), said
+    subject = command(script, "sh", "-c", 'echo "$SUBJECT"', input=given)
+    same(subject, f"FAILURE h: netmon_link {name} percent-errors_rx\n", "SUBJECT")
+    os.mkfifo(fifo)
+    end = os.open(fifo, os.O_RDWR)
+    t.cleanup(os.close, end)
+    command(script, "-n", fifo, input=given)
+    line = os.read(end, 65536).decode(errors="surrogateescape")
+    same((line.count("\n"), line.split(";")[1:4]),
+         (1, ["h", f"netmon_link-{name.replace(';', '_')}/percent-errors_rx", "2"]), "passive check")
+    command(script, "-n", t.dir / "none", input=given, ok=(1,))
+    assert not mark.exists() and not (t.dir / "none").exists()
+    for text in ("", "\n", "Severity: OKAY", "Severity: OKAY\n\n" + "x" * 100000):
+        command(script, "cat", input=text)
+
+
+@plain_build_only
 def test_http(t):
     ns = pair(t)
     bodies = []
