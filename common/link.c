@@ -270,7 +270,7 @@ static const struct nm_field port_link_rows[] = {
 	NM_A(IFLA_ADDRESS, LLADDR),
 	NM_A(IFLA_IFNAME, STR),
 	NM_A(IFLA_MTU, UINT),
-	NM_A(IFLA_LINK, IFINDEX),
+	NM_A(IFLA_LINK, UINT), /* perhaps of another namespace, which is not told here */
 	NM_A(IFLA_MASTER, IFINDEX),
 	NM_A(IFLA_PROTINFO, NEST, .table = &nm_port_table),
 	NM_A(IFLA_AF_SPEC, NEST, .table = &bridge_spec),

@@ -32,7 +32,7 @@ static const struct nm_field ipv6_rows[] = {
 	NM_A(IFLA_ADDRESS, LLADDR),
 	NM_A(IFLA_IFNAME, STR),
 	NM_A(IFLA_MTU, UINT),
-	NM_A(IFLA_LINK, IFINDEX),
+	NM_A(IFLA_LINK, UINT), /* perhaps of another namespace, which is not told here */
 	NM_A(IFLA_PROTINFO, NEST, .table = &nm_inet6_table),
 	NM_A(IFLA_OPERSTATE, ENUM, .names = &nm_IF_OPER),
 };
