@@ -69,6 +69,11 @@ struct count {              /* a total, or how many there are of each value */
 	const char *name;   /* "by_state" */
 	const char *path;
 	const char *bit; /* only those that have this bit, as one number */
+	bool each;       /* a message may have several such values */
+	bool sum;        /* how many there are, as one number */
+	/* What is counted instead of the value, and its names.  Optional. */
+	uint32_t (*as)(const struct nm_view *v, const void *p, size_t len);
+	const struct nm_names *names;
 };
 
 struct column { /* of the table for people */
@@ -96,6 +101,7 @@ struct identity {              /* what makes two entries of two times the same o
 };
 
 extern const struct noun nouns[];
+bool is_online(int64_t handshake, int64_t at); /* a peer of WireGuard's; s since 1970 */
 const struct noun *noun_named(const char *name); /* also of plugins that have no row */
 const struct nm_plugin *noun_plugin(const struct noun *n);
 /* Whether the i-th source is to be shown, by the noun and the options. */

@@ -7,7 +7,7 @@
 #include "cli.h"
 
 #define RAW_MAX 30
-enum { COUNTS = 64 };
+enum { COUNTS = 64, TITLE = 16 };
 
 struct key { /* a value that was seen: its own bytes, so that nothing is formatted on the way */
 	uint8_t count, len;
@@ -18,7 +18,7 @@ struct counted { /* one line of a source's summary */
 	const struct count *how;
 	const struct nm_source *source;
 	struct nm_path path;
-	uint64_t n; /* with .bit: how many have it */
+	uint64_t n; /* with .bit or .sum: how many */
 	uint32_t bit;
 	struct key last; /* most entries are like the one before */
 	uint32_t at;     /* of its value in struct counter */
@@ -109,13 +109,23 @@ static void take_value(void *arg_, const void *p, size_t len)
 {
 	struct counter *c = ((struct passing *)arg_)->c;
 	struct counted *x = ((struct passing *)arg_)->x;
+	uint32_t as;
 
+	if (x->how->sum) {
+		x->n++;
+		return;
+	}
 	if (x->how->bit) {
 		uint32_t bits = 0;
 
 		memcpy(&bits, p, len < sizeof(bits) ? len : sizeof(bits));
 		x->n += (bits & x->bit) != 0;
 		return;
+	}
+	if (x->how->as) {
+		as = x->how->as(c->v, p, len);
+		p = &as;
+		len = sizeof(as);
 	}
 	if (len > RAW_MAX)
 		len = RAW_MAX;
@@ -128,20 +138,21 @@ static void take_value(void *arg_, const void *p, size_t len)
 		c->value[x->at].n++;
 }
 
+/* What goes on with the object before is no other one, but has more of its lists. */
 void counter_take(struct counter *c, const struct nm_msg *m)
 {
-	c->total[m->src - c->v->plugin->source]++;
+	c->total[m->src - c->v->plugin->source] += !m->goes_on;
 	for (struct counted *x = c->of; x < c->of + c->n; x++) {
 		struct passing pass = {c, x};
 		size_t len;
 		const void *p;
 
-		if (x->source != m->src)
+		if (x->source != m->src || (m->goes_on && !x->how->each))
 			continue;
-		p = nm_path_get(&x->path, m, &len);
+		p = x->how->each ? NULL : nm_path_get(&x->path, m, &len);
 		if (p)
 			take_value(&pass, p, len);
-		else if (strchr(x->how->path, '*'))
+		else if (x->how->each)
 			nm_path_each(&x->path, m, take_value, &pass);
 	}
 }
@@ -195,6 +206,14 @@ static size_t merge(struct line *l, size_t n)
 	return to + 1;
 }
 
+static uint32_t raw_number(const struct key *k)
+{
+	uint32_t n = 0;
+
+	memcpy(&n, k->raw, k->len < sizeof(n) ? k->len : sizeof(n));
+	return n;
+}
+
 /* The values of one line by how often they were seen; the caller frees. */
 static size_t lines_of(struct counter *c, struct nm_json *j, const struct counted *x,
 		       struct line **lines)
@@ -208,7 +227,13 @@ static size_t lines_of(struct counter *c, struct nm_json *j, const struct counte
 
 		if (k->count != x - c->of + 1)
 			continue;
-		nm_value_text(j, c->v, x->path.field, k->raw, k->len, l->name, sizeof(l->name));
+		const char *name = x->how->names ? nm_name(x->how->names, raw_number(k)) : NULL;
+
+		if (name)
+			snprintf(l->name, sizeof(l->name), "%s", name);
+		else
+			nm_value_text(j, c->v, x->path.field, k->raw, k->len, l->name,
+				      sizeof(l->name));
 		if (x->path.field->kind == NM_BITS)
 			plain(l->name);
 		l->n = c->value[i].n;
@@ -229,6 +254,11 @@ static void print_values(struct counter *c, struct nm_json *j, const struct coun
 	free(l);
 }
 
+static bool is_one_number(const struct counted *x)
+{
+	return x->how->bit || x->how->sum;
+}
+
 void counter_print(struct counter *c, struct nm_json *j)
 {
 	for (const struct nm_source *s = c->v->plugin->source;
@@ -238,7 +268,7 @@ void counter_print(struct counter *c, struct nm_json *j)
 		nm_json_begin(j, s->what, '{');
 		nm_json_uint(j, "total", c->total[s - c->v->plugin->source]);
 		for (const struct counted *x = c->of; x < c->of + c->n; x++)
-			if (x->source == s && x->how->bit)
+			if (x->source == s && is_one_number(x))
 				nm_json_uint(j, x->how->name, x->n);
 			else if (x->source == s)
 				print_values(c, j, x);
@@ -251,7 +281,7 @@ static void table_values(struct counter *c, struct nm_json *j, const struct coun
 {
 	char title[32], number[32];
 	struct line *l;
-	size_t n = lines_of(c, j, x, &l), used = 0, room = columns() - 20;
+	size_t n = lines_of(c, j, x, &l), used = 0, room = columns() - TITLE - 5;
 
 	snprintf(title, sizeof(title), "%s", x->how->name);
 	for (char *s = title; (s = strchr(s, '_'));)
@@ -262,10 +292,10 @@ static void table_values(struct counter *c, struct nm_json *j, const struct coun
 
 		if (!i) {
 			fputs("    ", stdout);
-			put_cell(title, 15, false);
+			put_cell(title, TITLE, false);
 			putchar(' ');
 		} else if (used + w > room) {
-			printf(",\n%20s", "");
+			printf(",\n%*s", TITLE + 5, "");
 			used = 0;
 		} else {
 			fputs(", ", stdout);
@@ -301,18 +331,18 @@ void counter_table(struct counter *c, struct nm_json *j)
 		if (s->file || !noun_shows(c->noun, s) || !worth_a_line(c, s))
 			continue;
 		fputs("  ", stdout);
-		put_cell(s->what, 17, false);
+		put_cell(s->what, TITLE + 2, false);
 		putchar(' ');
 		paint(BOLD);
 		printf("%" PRIu64, total);
 		paint(PLAIN);
 		for (const struct counted *x = c->of; x < c->of + c->n; x++)
-			if (x->source == s && x->how->bit)
+			if (x->source == s && is_one_number(x))
 				printf(", %" PRIu64 " %s", x->n,
 				       !strcmp(x->how->name, "admin_up") ? "set up" : x->how->name);
 		putchar('\n');
 		for (const struct counted *x = c->of; x < c->of + c->n; x++)
-			if (x->source == s && !x->how->bit)
+			if (x->source == s && !is_one_number(x))
 				table_values(c, j, x);
 	}
 }

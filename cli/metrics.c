@@ -468,8 +468,8 @@ int show_options(void)
 	char form[320], def[160];
 
 	if (!p)
-		return fail(USAGE, "options %s: a plugin is needed; `netmon --help` lists them",
-			    arg.words ? arg.word[0] : "");
+		return fail(USAGE, "options%s%s: a plugin is needed; `netmon --help` lists them",
+			    arg.words ? " " : "", arg.words ? arg.word[0] : "");
 	for (size_t i = 0; (o = nm_option(p, i)); i++) {
 		nm_option_form(o, form, sizeof(form));
 		nm_option_default(p, o, def, sizeof(def));

@@ -133,7 +133,7 @@ static const struct option {
 } options[] = {
 	{"json", 0, FORMAT, NULL, SHOW | METRICS | DIFF | EXPLAIN, FORMAT_JSON, NULL, 0, 0,
 	 "JSON, an entry on a line (default in a file or pipe)"},
-	{"pretty", 0, FORMAT, NULL, SHOW | METRICS | EXPLAIN, FORMAT_PRETTY, NULL, 0, 0,
+	{"pretty", 0, FORMAT, NULL, SHOW | METRICS | DIFF | EXPLAIN, FORMAT_PRETTY, NULL, 0, 0,
 	 "JSON, a value on a line (default on a terminal)"},
 	{"ndjson", 0, FORMAT, NULL, SHOW | METRICS | DIFF | WATCH, FORMAT_NDJSON, NULL, 0, 0,
 	 "JSON objects, an entry each, one on a line"},
@@ -298,10 +298,12 @@ struct nearest {
 
 static void consider(struct nearest *n, const char *name)
 {
-	size_t d = distance(n->to, name);
+	size_t d = distance(n->to, name), len = strlen(n->to);
 
-	if (strlen(n->to) >= 3 && !strncmp(name, n->to, strlen(n->to))) /* it is cut short */
+	if (len >= 3 && !strncmp(name, n->to, len)) /* it is cut short */
 		d = 0;
+	if (len <= 3 && d > 1) /* nearly nothing of it is left */
+		return;
 	if (d < n->distance) {
 		n->distance = d;
 		n->name = name;
@@ -557,8 +559,10 @@ int main(int argc, char **argv)
 	arg.toolkit = arg.noun;
 	if (!arg.noun) {
 		name = argc > 1 ? argv[1] : "";
-		if (!strcmp(name, "--help") || !strcmp(name, "-h"))
-			return help_all(stdout);
+		if (!strcmp(name, "--help") || !strcmp(name, "-h")) {
+			help_all(stdout);
+			return close_output();
+		}
 		if (!strcmp(name, "--version") || !strcmp(name, "-V")) {
 			puts("netmon " NM_VERSION);
 			return close_output();

@@ -5,49 +5,95 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "cli.h"
 
 static const char *const addresses_only[] = {"addresses", NULL};
 
 static const struct count link_counts[] = {
-	{"links", "up", "flags", "lower_up"},
-	{"links", "admin_up", "flags", "up"},
-	{"links", "by_operstate", "operstate", NULL},
-	{"links", "by_kind", "linkinfo.kind", NULL},
-	{"addresses", "by_family", "family", NULL},
-	{"addresses", "by_scope", "scope", NULL},
+	{"links", "up", .path = "flags", .bit = "lower_up"},
+	{"links", "admin_up", .path = "flags", .bit = "up"},
+	{"links", "by_operstate", .path = "operstate"},
+	{"links", "by_kind", .path = "linkinfo.kind"},
+	{"addresses", "by_family", .path = "family"},
+	{"addresses", "by_scope", .path = "scope"},
 	{0},
 };
 static const struct count route_counts[] = {
-	{NULL, "by_table", "table", NULL},
-	{NULL, "by_type", "type", NULL},
-	{NULL, "by_protocol", "protocol", NULL},
-	{NULL, "by_scope", "scope", NULL},
+	{NULL, "by_table", .path = "table"},
+	{NULL, "by_type", .path = "type"},
+	{NULL, "by_protocol", .path = "protocol"},
+	{NULL, "by_scope", .path = "scope"},
 	{0},
 };
 static const struct count neighbor_counts[] = {
-	{"neighbors", "by_family", "family", NULL},
-	{NULL, "by_state", "state", NULL},
-	{NULL, "by_interface", "ifindex", NULL},
+	{"neighbors", "by_family", .path = "family"},
+	{NULL, "by_state", .path = "state"},
+	{NULL, "by_interface", .path = "ifindex"},
 	{0},
 };
 static const struct count mdb_counts[] = {
-	{"bridges", "up", "flags", "lower_up"},
-	{"ports", "by_state", "protinfo.state", NULL},
-	{"mdb", "entries_by_port", "mdb.*.*.ifindex", NULL},
-	{"mdb", "entries_by_state", "mdb.*.*.state", NULL},
-	{"mdb", "entries_by_vid", "mdb.*.*.vid", NULL},
+	{"bridges", "up", .path = "flags", .bit = "lower_up"},
+	{"ports", "by_state", .path = "protinfo.state"},
+	{"mdb", "entries_by_port", .path = "mdb.*.*.ifindex", .each = true},
+	{"mdb", "entries_by_state", .path = "mdb.*.*.state", .each = true},
+	{"mdb", "entries_by_vid", .path = "mdb.*.*.vid", .each = true},
 	{0},
 };
 static const struct count rule_counts[] = {
-	{NULL, "by_action", "action", NULL},
-	{NULL, "by_table", "table", NULL},
-	{NULL, "by_protocol", "protocol", NULL},
+	{NULL, "by_action", .path = "action"},
+	{NULL, "by_table", .path = "table"},
+	{NULL, "by_protocol", .path = "protocol"},
 	{0},
 };
+static const struct nm_name switch_names[] = {{0, "off"}, {1, "on"}};
+static const struct nm_names switches = {NM_ARRAY(switch_names)};
 static const struct count forward_counts[] = {
-	{"netconf", "by_forwarding", "forwarding", NULL},
+	{"netconf", "by_family", .path = "family"},
+	{"netconf", "by_forwarding", .path = "forwarding", .names = &switches},
+	{0},
+};
+
+/*
+ * A session of WireGuard's ends after three minutes (REJECT_AFTER_TIME) and is
+ * renewed after two, so a peer whose last handshake is older is not there.
+ */
+enum { NEVER, ONLINE, STALE };
+static const struct nm_name peer_state_names[] = {
+	{NEVER, "never"}, {ONLINE, "online"}, {STALE, "stale"}};
+static const struct nm_names peer_states = {NM_ARRAY(peer_state_names)};
+
+bool is_online(int64_t handshake, int64_t at)
+{
+	return handshake > 0 && at - handshake < 180;
+}
+
+static uint32_t peer_state(const struct nm_view *v, const void *p, size_t len)
+{
+	int64_t handshake = 0;
+
+	memcpy(&handshake, p, len < sizeof(handshake) ? len : sizeof(handshake));
+	if (!handshake)
+		return NEVER;
+	return is_online(handshake, arg.replay ? (int64_t)(v->now / 1000000000u) : time(NULL)) ?
+		       ONLINE :
+		       STALE;
+}
+
+static const struct count wireguard_counts[] = {
+	{"devices", "peers", .path = "peers.*.last_handshake_time.tv_sec", .each = true,
+	 .sum = true},
+	{"devices", "peers_by_state", .path = "peers.*.last_handshake_time.tv_sec", .each = true,
+	 .as = peer_state, .names = &peer_states},
+	{0},
+};
+static const struct count dpll_counts[] = {
+	{"devices", "by_lock_status", .path = "lock_status"},
+	{"devices", "by_type", .path = "type"},
+	{"pins", "by_type", .path = "type"},
+	{"pins", "by_state", .path = "parent_device.*.state", .each = true},
+	{"pins", "by_state_on_pin", .path = "parent_pin.*.state", .each = true},
 	{0},
 };
 static const struct count no_counts[] = {{0}};
@@ -121,6 +167,10 @@ const struct noun nouns[] = {
 	 .help = "forwarding switches and counters of IPv4 and IPv6",
 	 .rates = true,
 	 .count = forward_counts},
+	{.name = "wireguard",
+	 .help = "tunnels of WireGuard and their peers",
+	 .count = wireguard_counts},
+	{.name = "dpll", .help = "clocks of networks (DPLL) and their pins", .count = dpll_counts},
 	{0},
 };
 
@@ -131,7 +181,7 @@ const struct noun *noun_named(const char *name)
 
 	for (const struct noun *n = nouns; n->name; n++)
 		if (!strcmp(n->name, name))
-			return n;
+			return noun_plugin(n) ? n : NULL;
 	if (!p)
 		return NULL;
 	other = (struct noun){
@@ -258,6 +308,7 @@ static const struct filter_row {
 	const char *noun, *source, *path, *ask;
 } filter_rows[] = {
 	{BY_INTERFACE, "link", "links", "index", NULL},
+	{BY_INTERFACE, "link", "ports", "index", NULL},
 	{BY_INTERFACE, "link", "addresses", "index", "index"},
 	{BY_INTERFACE, "link", "linkmodes", "header.dev_index", NULL},
 	{BY_INTERFACE, "link", "counters", "ifindex", NULL},

@@ -54,10 +54,8 @@ static int print_entry(const struct nm_msg *m, void *user)
 
 	if ((s->only && s->only != m->src) || (!m->goes_on && !filters_pass(&s->filters, m)))
 		return 0;
-	if (!m->goes_on) {
-		s->entries++;
-		counter_take(s->counter, m);
-	}
+	s->entries += !m->goes_on;
+	counter_take(s->counter, m);
 	if (arg.summary) {
 		if (!m->goes_on && !strcmp(m->src->what, s->noun->listed ? s->noun->listed : ""))
 			return rows_add(s->rows, s->json, s->v, m);
@@ -324,6 +322,7 @@ static int run_all(struct nm_json *j, FILE *from, FILE *record)
 	uint64_t start = now(), wall = wall_clock();
 	char why[256] = "";
 	int status = OK, one;
+	size_t shown = 0;
 	const struct nm_plugin *p;
 
 	if (!lines() && !arg.summary)
@@ -333,7 +332,7 @@ static int run_all(struct nm_json *j, FILE *from, FILE *record)
 
 		if (!can_be_had(p))
 			continue;
-		if (arg.summary && i)
+		if (arg.summary && shown++)
 			putchar('\n');
 		one = show_inside(n, j, why, sizeof(why));
 		if (one && !*why) /* not even begun */

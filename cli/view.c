@@ -21,7 +21,9 @@ int open_view(struct nm_view **v, const struct nm_plugin *p, const void *config,
 			    "no network namespace %s; `ip netns list` shows those that have a name",
 			    arg.netns);
 	if (err == -EPROTONOSUPPORT)
-		return fail(FAILED, "this kernel has none of it; perhaps a module is not loaded");
+		return fail(FAILED,
+			    "%s: this kernel has none of it, unless a module is yet to be loaded",
+			    short_name(p));
 	if (err == -EPERM && arg.netns)
 		return fail(NOT_PERMITTED, "network namespace %s: entering it needs CAP_SYS_ADMIN",
 			    arg.netns);

@@ -991,6 +991,12 @@ int nm_path(struct nm_path *p, const struct nm_table *t, const char *name)
 		if (!name[len] || !p->field)
 			return p->field ? 0 : -ENOENT;
 		name += len + 1;
+		if (p->field->many && p->n == 1 && !strncmp(name, "*.", 2)) {
+			step->any = true;
+			name += 2;
+			t = p->field->table;
+			continue;
+		}
 		t = below(p->field, &list);
 		if (list && p->field->kind == NM_STRUCTS) /* only lists of attributes are walked */
 			return -ENOENT;
@@ -1041,7 +1047,7 @@ static bool first_step(const struct nm_path *p, const struct nm_msg *m, const ui
 const void *nm_path_get(const struct nm_path *p, const struct nm_msg *m, size_t *len)
 {
 	const uint8_t *at = NULL;
-	bool there = first_step(p, m, &at, len);
+	bool there = !p->step[0].any && first_step(p, m, &at, len);
 
 	for (size_t i = 1; there && i < p->n; i++)
 		there = !p->step[i].any && step_to(&p->step[i], &at, len);
@@ -1071,8 +1077,14 @@ void nm_path_each(const struct nm_path *p, const struct nm_msg *m,
 	const uint8_t *at = NULL;
 	size_t len;
 
-	if (first_step(p, m, &at, &len))
-		walk(p, 1, at, len, fn, arg);
+	if (!p->step[0].any) {
+		if (first_step(p, m, &at, &len))
+			walk(p, 1, at, len, fn, arg);
+		return;
+	}
+	for (const struct nlattr *a = nm_attr(m, NULL); a; a = nm_attr(m, a))
+		if (type_of(a) == p->step[0].type)
+			walk(p, 1, mnl_attr_get_payload(a), mnl_attr_get_payload_len(a), fn, arg);
 }
 
 void nm_value_text(struct nm_json *j, const struct nm_view *v, const struct nm_field *d,

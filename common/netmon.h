@@ -577,7 +577,8 @@ void nm_print_end(struct nm_json *j);
 /*
  * Where a value stands, named as in JSON: "stats64.rx_bytes"; "@ifindex" is the
  * attribute where a member of the struct has the same name, and "*" is every
- * element of a list: "mdb.*.*.vid".
+ * element of a list, "mdb.*.*.vid", or everyone of an attribute that stands
+ * several times, "parent_device.*.state".
  */
 struct nm_path {
 	const struct nm_field *field;

@@ -116,6 +116,37 @@ def test_the_summary_counts_what_is_there(t):
     same(summary["entries_by_port"], {"b1": 1}, "multicast entries")
 
 
+def test_the_summary_of_tunnels_and_clocks(t):
+    """Peers as they were when it was recorded: a session lasts for three minutes."""
+    pcap = ROOT / "tests/golden/wireguard/snapshot.pcap"
+    document = shown(t, "wireguard", "--replay", pcap)
+    seconds, = struct.unpack_from("=I", pcap.read_bytes(), 24)
+    shook = [p["last_handshake_time"]["tv_sec"] for d in document["devices"] for p in d["peers"]]
+    states = ["never" if not s else "online" if seconds - s < 180 else "stale" for s in shook]
+    assert len(set(states)) > 1, "the story went wrong"
+    same(document["summary"]["devices"],
+         {"total": 1, "peers": len(shook),
+          "peers_by_state": {s: states.count(s) for s in set(states)}}, "peers")
+    late = bytearray(pcap.read_bytes())  # the same, recorded an hour later
+    at = 24
+    while at < len(late):
+        when, _, length = struct.unpack_from("=III", late, at)
+        struct.pack_into("=I", late, at, when + 3600)
+        at += 16 + length
+    (t.dir / "late.pcap").write_bytes(late)
+    same(shown(t, "wireguard", "--replay", t.dir / "late.pcap")["summary"]["devices"]
+         ["peers_by_state"], {s.replace("online", "stale"): states.count(s) for s in set(states)},
+         "peers an hour later")
+
+    document = shown(t, "dpll", "--replay", ROOT / "tests/golden/dpll/snapshot.pcap")
+    count = lambda values: {v: values.count(v) for v in set(values)}
+    states = lambda of: count([p["state"] for pin in document["pins"] for p in pin.get(of, [])])
+    same((document["summary"]["devices"]["by_lock_status"],
+          document["summary"]["pins"]["by_state"], document["summary"]["pins"]["by_state_on_pin"]),
+         (count([d["lock_status"] for d in document["devices"]]), states("parent_device"),
+          states("parent_pin")), "clocks")
+
+
 def destinations(routes):
     return sorted(r["dst"] + (f'/{r["dst_len"]}' if r["dst_len"] not in (32, 128) else "")
                   for r in routes if "dst" in r)
@@ -169,6 +200,11 @@ def test_one_interface_and_its_addresses(t):
          sorted(a["local"] for a in json.loads(ns.ip("-j addr show dev a0"))[0]["addr_info"]),
          "addresses")
     same(set(document), {"links", "addresses", "summary", "metadata"}, "arrays")
+    document = shown(t, "link", "--interface", "b1", ns=ns)
+    for array, key in (("links", "ifname"), ("ports", "ifname"), ("addresses", "index_name"),
+                       ("counters", "ifindex_name")):
+        same({e[key] for e in document[array]} | {"b1"}, {"b1"}, f"{array} of b1")
+    same(len(document["ports"]), 1, "ports named b1")
     document = shown(t, "mdb", "--interface", "br0", ns=ns)
     same([b["ifname"] for b in document["bridges"]], ["br0"], "bridges")
     same([p["ifname"] for p in document["ports"]], ["b1"], "ports")
@@ -229,6 +265,10 @@ def test_all_is_everything(t):
     document = shown(t, "all", ns=ns, ok=(0, 4))
     assert {"link", "route", "neighbor", "mdb", "rule", "forward", "metadata"} <= set(document)
     same(len(document["link"]["links"]), len(ns.json_links()), "interfaces")
+    lines = t.netmon("all", "--summary", ns=ns, ok=(0, 4)).stdout.split("\n\n")
+    same([part.splitlines()[0] for part in lines],
+         [noun for noun in document if isinstance(document[noun], dict) and noun != "metadata"],
+         "parts of the table")
 
 
 def test_wireguard_beside_the_interfaces(t):
@@ -255,7 +295,9 @@ def test_an_object_of_several_messages_is_one(t):
     whole = shown(t, *replay)
     more = [d for d in whole["devices"] if len(d["peers"]) > 1]
     assert more, "no interface has several peers: the story went wrong"
-    same(whole["summary"], {"devices": {"total": len(whole["devices"])}}, "summary")
+    summary = whole["summary"]["devices"]
+    same((summary["total"], summary["peers"]),
+         (len(whole["devices"]), sum(len(d["peers"]) for d in whole["devices"])), "summary")
     same(shown(t, *replay, "--pretty"), whole, "indented")
     lines = [json.loads(line) for line in t.netmon(*replay, "--ndjson").stdout.splitlines()]
     same([{**line, "what": None} for line in lines if line["what"] == "devices"],
@@ -332,6 +374,13 @@ def test_a_peer_elsewhere_has_no_name_of_ours(t):
     same(ours["a0"].get("link_name"), "b0", "the peer here")
     same((ours["c0"].get("link_name"), "link_netnsid" in ours["c0"]), (None, True), "peer elsewhere")
 
+    # Messages of other families do not tell of which namespace the number is.
+    ns.batch(["link add br0 type bridge", "link set c0 master br0"])
+    ns.ipv6("c0")
+    for noun, array in (("link", "ports"), ("mdb", "ports"), ("forward", "ipv6")):
+        entry = next(e for e in shown(t, noun, ns=ns)[array] if e["ifname"] == "c0")
+        same((entry["link"], entry.get("link_name")), (ours["c0"]["link"], None), f"{noun} {array}")
+
 
 def test_names_cannot_command_a_terminal(t):
     ns = t.namespace()
@@ -353,6 +402,7 @@ def test_a_pipe_that_closes_is_no_error(t):
 def test_what_people_mistype(t):
     ns = network(t)
     for words, says in ((["rout"], "\"route\""), (["neihgbor"], "\"neighbor\""),
+                        (["arp"], "`netmon --help`"), (["options"], "options: "),
                         (["route", "--ipv"], "--ipv4"), (["route", "--sumary"], "--summary"),
                         (["route", "--arp"], "route takes no --arp"),
                         (["route", "--table"], "TABLE"), (["route", "--table", "nosuch"], "nosuch"),

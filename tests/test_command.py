@@ -283,7 +283,9 @@ def test_a_message_larger_than_the_buffer(t):
 
 
 def test_a_full_disk_is_said(t):
-    for words in (["link"], ["metrics", "link"]):
+    for words in (["link"], ["metrics", "link"], ["--help"], ["help", "link"], ["schema", "link"],
+                  ["link", "--summary"], ["all", "--ndjson"], ["top", "-1", "--interval", "0.1"],
+                  ["explain", "127.0.0.1"], ["forward", "--interval", "0.1", "--count", "1"]):
         with open("/dev/full", "wb") as full:
             done = subprocess.run([*t.build.outer_prefix(), t.build.netmon, *words], stdout=full,
                                   stderr=subprocess.PIPE, text=True)
