@@ -30,7 +30,7 @@ extern struct args {
 	const char *interface, *table;
 	unsigned only, print; /* print: of struct nm_json */
 	enum format format;
-	bool summary, man, openmetrics, since_start, once, color, help, counted;
+	bool summary, man, openmetrics, since_start, once, color, help, counted, counters;
 	unsigned long count;
 	const char *from, *iif; /* of explain */
 	double mark;
@@ -60,7 +60,8 @@ int read_names(struct nm_view *v, FILE *record);
 int replay_all(struct nm_view *v, FILE *from, nm_tap *tap, void *user);
 int replay_whole(const struct nm_view *v);
 /* Why a dump failed; the sentence, and the status.  some: others came. */
-int why_incomplete(const struct nm_source *s, int err, bool some, char *why, size_t size);
+int why_incomplete(const struct nm_view *v, const struct nm_source *s, int err, bool some,
+		   char *why, size_t size);
 
 /* ---- noun.c: what can be shown, and what is known of it beyond the tables ------------- */
 
@@ -92,21 +93,34 @@ struct noun {
 	const struct column *column;
 };
 
-struct identity {              /* what makes two entries of two times the same one */
-	const char *source;    /* NULL: of all others */
-	bool rule;             /* sources of routes and rules have the same names */
+struct flat;
+
+struct identity { /* what makes two entries of two times the same one */
+	const char *source;
+	const char *has;  /* only entries that have this: some plugins' sources share a name */
+	const char *only; /* the others are no such thing: "linkinfo.kind" is "\"bridge\"" */
+	const char *is;
 	bool skip;             /* nothing but counters */
 	const char *key[8];    /* none: all of it */
-	const char *ignore[8]; /* what differs all the time, and everything below it */
+	const char *moves[10]; /* what differs all the time, and everything below it */
+	const char *unsaid[2]; /* what events do not tell; "*": all that did not change */
+};
+
+/* A list within an entry whose elements are compared one by one. */
+struct part {
+	const char *source, *list, *what;
+	const char *of, *as; /* what of the entry stands in each element, and its name there */
+	bool alone;          /* the rest of the entry is nothing */
 };
 
 extern const struct noun nouns[];
-bool is_online(int64_t handshake, int64_t at); /* a peer of WireGuard's; s since 1970 */
+bool is_online(int64_t handshake, int64_t at);   /* a peer of WireGuard's; s since 1970 */
 const struct noun *noun_named(const char *name); /* also of plugins that have no row */
 const struct nm_plugin *noun_plugin(const struct noun *n);
 /* Whether the i-th source is to be shown, by the noun and the options. */
 bool noun_shows(const struct noun *n, const struct nm_source *s);
-const struct identity *identity_of(const char *source, bool rule);
+const struct identity *identity_of(const char *source, const struct flat *f);
+const struct part *part_at(size_t i); /* NULL: no more */
 
 /* Filters of the options for one view: given to the kernel and, as old ones ignore some, checked. */
 struct filters {
@@ -164,7 +178,8 @@ typedef int flat_entry(void *arg, const char *what, struct flat *f);
 /* A snapshot: every entry of every array.  -EILSEQ: no JSON, or not whole. */
 int flat_read(FILE *f, flat_entry *entry, void *user, char command[static 32]);
 int flat_one(const char *json, size_t len, flat_entry *entry, void *user); /* a line of --ndjson */
-const char *flat_get(const struct flat *f, const char *path);              /* NULL: not there */
+bool flat_wanted(const struct flat *f, const struct identity *id);
+const char *flat_get(const struct flat *f, const char *path); /* NULL: not there */
 /* The caller frees the text. NULL: no memory */
 const struct identity *flat_identity(const char *what, const struct flat *f, char **text);
 /* How many attributes differ. */
@@ -172,6 +187,9 @@ size_t flat_compare(const struct identity *id, const struct flat *a, const struc
 		    void (*differs)(void *arg, const char *path, const char *old, const char *new),
 		    void *user);
 void flat_free(struct flat *f);
+void flat_add(struct flat *f, const char *path, const char *value);
+/* An event has less than a dump: what it never tells is as it was. */
+void flat_keep_unsaid(struct flat *f, const struct flat *was, const struct identity *id);
 /* "mtu 1500 -> 1400, ..." of one change, or as JSON; either may be NULL. */
 void say_change(struct nm_json *j, const char *what, const char *who, const struct identity *id,
 		const struct flat *old, const struct flat *new);

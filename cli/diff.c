@@ -107,8 +107,10 @@ static void say_who(const struct flat *f, const struct identity *id)
 /* What of a new or vanished entry is worth a word besides. */
 static void say_rest(const struct flat *f, const struct identity *id)
 {
-	static const char *const rest[] = {"gateway",  "oif_name", "lladdr",    "state",
-					   "protocol", "mtu",      "operstate", "table_name"};
+	static const char *const rest[] = {"gateway",   "oif_name", "lladdr",      "state",
+					   "protocol",  "mtu",      "operstate",   "table_name",
+					   "endpoint",  "online",   "listen_port", "lock_status",
+					   "forwarding"};
 
 	for (size_t i = 0; id->key[0] && i < NM_COUNT(rest); i++) {
 		const char *v = flat_get(f, rest[i]);
@@ -166,7 +168,7 @@ static int keep(void *user, const char *what, struct flat *f)
 
 	if (!id)
 		return 0;
-	if (id->skip) {
+	if (!flat_wanted(f, id)) {
 		free(who);
 		return 1;
 	}

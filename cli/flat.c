@@ -169,29 +169,91 @@ const char *flat_get(const struct flat *f, const char *path)
 
 /* ---- the stream ------------------------------------------------------------------------- */
 
-/* The entry has ended: an array's element, or a line of --ndjson. */
-static int deliver(struct reader *r, const struct node *n)
+static const struct node *child_of(const struct node *n, const char *key)
+{
+	const struct node *c = n->child;
+
+	while (c && (!c->key || strcmp(c->key, key) != 0))
+		c = c->next;
+	return c;
+}
+
+/* A string without its quotes. */
+static void string_of(const struct node *n, char *buf, size_t size)
+{
+	if (n && n->text && *n->text == '"')
+		snprintf(buf, size, "%.*s", (int)strlen(n->text) - 2, n->text + 1);
+}
+
+/* n: an entry or a part of one; of, as: what else stands in it. */
+static int hand_over(struct reader *r, const struct node *n, const char *what, const char *as,
+		     const struct node *of)
 {
 	struct flat f = {0};
-	const char *what;
 	int go_on;
 
 	flatten(&f, n, "");
+	if (of && of->text)
+		append(&f, as, of->text);
 	if (f.n)
 		qsort(f.v, f.n, sizeof(*f.v), by_path);
-	what = flat_get(&f, "what");
-	if (r->started == 1 && what)
-		snprintf(r->what, sizeof(r->what), "%.*s", (int)strlen(what) - 2, what + 1);
-	if (flat_get(&f, "command") && (!strcmp(r->what, "metadata")))
-		snprintf(r->command, sizeof(r->command), "%.*s",
-			 (int)strlen(flat_get(&f, "command")) - 2, flat_get(&f, "command") + 1);
-	if (!strcmp(r->what, "metadata") || !strcmp(r->what, "summary")) {
-		flat_free(&f);
-		return 1;
-	}
-	go_on = r->entry(r->arg, r->what, &f);
+	go_on = r->entry(r->arg, what, &f);
 	flat_free(&f);
 	return go_on;
+}
+
+static int hand_over_parts(struct reader *r, const struct node *list, const struct part *p,
+			   const struct node *of)
+{
+	for (const struct node *c = list->child; c; c = c->next)
+		if (c->kind == '[' ? !hand_over_parts(r, c, p, of) :
+				     c->kind == '{' && !hand_over(r, c, p->what, p->as, of))
+			return 0;
+	return 1;
+}
+
+/* 0: no more is wanted.  *rest: something is left besides. */
+static int take_apart(struct reader *r, struct node *n, bool *rest)
+{
+	const struct part *p;
+
+	*rest = true;
+	for (size_t i = 0; (p = part_at(i)); i++) {
+		struct node **at = &n->child, *list;
+		int go_on;
+
+		if (strcmp(p->source, r->what) != 0)
+			continue;
+		*rest &= !p->alone;
+		while (*at && (!(*at)->key || strcmp((*at)->key, p->list) != 0))
+			at = &(*at)->next;
+		list = *at;
+		if (!list || list->kind != '[')
+			continue;
+		*at = list->next;
+		list->next = NULL;
+		go_on = hand_over_parts(r, list, p, child_of(n, p->of));
+		free_node(list);
+		if (!go_on)
+			return 0;
+	}
+	return 1;
+}
+
+/* The entry has ended: an array's element, or a line of --ndjson. */
+static int deliver(struct reader *r, struct node *n)
+{
+	bool rest;
+
+	if (r->started == 1)
+		string_of(child_of(n, "what"), r->what, sizeof(r->what));
+	if (!strcmp(r->what, "metadata"))
+		string_of(child_of(n, "command"), r->command, sizeof(r->command));
+	if (!strcmp(r->what, "metadata") || !strcmp(r->what, "summary"))
+		return 1;
+	if (!take_apart(r, n, &rest))
+		return 0;
+	return rest ? hand_over(r, n, r->what, NULL, NULL) : 1;
 }
 
 static int take_value(struct reader *r, const char *text, size_t len)
@@ -418,19 +480,68 @@ int flat_one(const char *json, size_t len, flat_entry *entry, void *user)
 
 /* ---- comparing ------------------------------------------------------------------------------ */
 
+/* of: "stats" and what is below it; [] is every element of a list, * the start of a name. */
 static bool below(const char *path, const char *of)
 {
-	size_t n = strlen(of);
+	for (; *of; of++) {
+		if (*of == '*') {
+			size_t name = strcspn(path, ".["), rest = strcspn(of + 1, ".[");
 
-	return !strncmp(path, of, n) && (!path[n] || path[n] == '.' || path[n] == '[');
+			if (name < rest)
+				return false;
+			path += name - rest;
+		} else if (*of == '[') {
+			path = *path == '[' ? strchr(path, ']') : NULL;
+			of++;
+			if (!path)
+				return false;
+			path++;
+		} else if (*path++ != *of) {
+			return false;
+		}
+	}
+	return !*path || *path == '.' || *path == '[';
+}
+
+static bool among(const char *const list[], size_t n, const char *path)
+{
+	for (size_t i = 0; i < n && list[i]; i++)
+		if (below(path, list[i]))
+			return true;
+	return false;
 }
 
 static bool ignored(const struct identity *id, const char *path)
 {
-	for (size_t i = 0; i < NM_COUNT(id->ignore) && id->ignore[i]; i++)
-		if (below(path, id->ignore[i]))
-			return true;
-	return !strcmp(path, "what") || !strcmp(path, "change");
+	return (!arg.counters && among(NM_ARRAY(id->moves), path)) || !strcmp(path, "what") ||
+	       !strcmp(path, "change");
+}
+
+bool flat_wanted(const struct flat *f, const struct identity *id)
+{
+	const char *is = id->only ? flat_get(f, id->only) : NULL;
+
+	return (!id->skip || arg.counters) && (!id->only || (is && !strcmp(is, id->is)));
+}
+
+void flat_keep_unsaid(struct flat *f, const struct flat *was, const struct identity *id)
+{
+	size_t n = f->n;
+
+	for (size_t i = 0; i < was->n; i++)
+		if ((id->unsaid[0] && !strcmp(id->unsaid[0], "*")) ||
+		    among(NM_ARRAY(id->unsaid), was->v[i].path))
+			if (!flat_get(f, was->v[i].path))
+				append(f, was->v[i].path, was->v[i].value);
+	if (f->n != n)
+		qsort(f->v, f->n, sizeof(*f->v), by_path);
+}
+
+void flat_add(struct flat *f, const char *path, const char *value)
+{
+	append(f, path, value);
+	if (f->n)
+		qsort(f->v, f->n, sizeof(*f->v), by_path);
 }
 
 static bool is_key(const struct identity *id, const char *path)
@@ -443,7 +554,7 @@ static bool is_key(const struct identity *id, const char *path)
 
 const struct identity *flat_identity(const char *what, const struct flat *f, char **text)
 {
-	const struct identity *id = identity_of(what, flat_get(f, "action") != NULL);
+	const struct identity *id = identity_of(what, f);
 	size_t size = 0;
 	FILE *to = open_memstream(text, &size);
 	const char *separator = "";

@@ -167,10 +167,12 @@ static const struct option {
 	 "OpenMetrics, as a textfile collector reads it"},
 	{"count", 'n', COUNT, "N", METRICS | SHOW, 0, &arg.count, 1, 1e9,
 	 "readings (1; forward --interval: until it is ended)"},
-	{"interval", 0, NUMBER, "SECONDS", METRICS | TOP | SHOW, 0, &arg.interval, 0.01, 86400,
-	 "time between two readings (metrics: 10, top: 1)"},
+	{"interval", 0, NUMBER, "SECONDS", METRICS | TOP | SHOW | WATCH, 0, &arg.interval, 0.01,
+	 86400, "time between two readings (metrics: 10; top, watch: 1)"},
 	{"since-start", 0, YES, NULL, WATCH, 0, &arg.since_start, 0, 0,
 	 "count the changes of each since the start"},
+	{"counters", 0, YES, NULL, DIFF, 0, &arg.counters, 0, 0,
+	 "also what always moves: counters, ages and timers"},
 	{"sort", 0, TEXT_OF, "COLUMN", TOP, 0, &arg.sort, 0, 0,
 	 "name, rx, tx, rx-packets, tx-packets, errors or used"},
 	{"filter", 0, TEXT_OF, "TEXT", TOP, 0, &arg.filter, 0, 0,
@@ -230,6 +232,9 @@ static int help_of(const char *name)
 	for (size_t i = 0; i < NM_COUNT(options); i++)
 		if (options[i].help && takes(&options[i]))
 			say_option(&options[i]);
+	if (command->group & WATCH)
+		puts("\nWithout a name link, route, neighbor, mdb and rule; \"all\" is everything. The\n"
+		     "kernel tells no changes of WireGuard, which is looked at every --interval.");
 	if (command->group & METRICS)
 		puts("\n`netmon options PLUGIN` says what can be configured.");
 	return OK;

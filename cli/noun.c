@@ -199,63 +199,92 @@ const struct nm_plugin *noun_plugin(const struct noun *n)
 static const struct identity identities[] = {
 	{.source = "links",
 	 .key = {"index"},
-	 .ignore = {"stats64", "stats", "af_spec.inet6.stats", "af_spec.inet6.icmp6stats",
-		    "af_spec.inet6.cacheinfo", "event", "num_vf", "linkinfo.data.gc_timer"}},
+	 .moves = {"stats64", "stats", "af_spec.inet6.stats", "af_spec.inet6.icmp6stats",
+		   "af_spec.inet6.cacheinfo", "event", "vfinfo_list[].stats",
+		   "linkinfo.data.*_timer", "linkinfo.slave_data.*_timer",
+		   "linkinfo.data.mcast_querier_state"},
+	 .unsaid = {"num_vf", "vfinfo_list"}},
 	{.source = "addresses",
 	 .key = {"index", "family", "address", "local", "prefixlen"},
-	 .ignore = {"cacheinfo"}},
+	 .moves = {"cacheinfo"}},
 	{.source = "linkmodes", .key = {"header.dev_index"}},
-	{.source = "ipv4", .rule = true, .ignore = {"flags"}},
-	{.source = "ipv6", .rule = true, .ignore = {"flags"}},
-	{.source = "ipmr", .rule = true, .ignore = {"flags"}},
-	{.source = "ip6mr", .rule = true, .ignore = {"flags"}},
+	{.source = "ipv4", .has = "action", .moves = {"flags"}},
+	{.source = "ipv6", .has = "action", .moves = {"flags"}},
+	{.source = "ipmr", .has = "action", .moves = {"flags"}},
+	{.source = "ip6mr", .has = "action", .moves = {"flags"}},
+	{.source = "ipv6",
+	 .has = "ifname",
+	 .key = {"index"},
+	 .moves = {"protinfo.stats", "protinfo.icmp6stats", "protinfo.cacheinfo"}},
 	{.source = "ipv4",
 	 .key = {"dst", "dst_len", "table", "tos", "priority", "type"},
-	 .ignore = {"cacheinfo"}},
+	 .moves = {"cacheinfo"}},
 	{.source = "ipv6",
 	 .key = {"dst", "dst_len", "src", "src_len", "table", "priority", "type", "oif"},
-	 .ignore = {"cacheinfo", "expires"}},
+	 .moves = {"cacheinfo", "expires"}},
 	{.source = "mpls", .key = {"dst"}},
-	{.source = "nexthops", .key = {"id"}, .ignore = {"group_stats"}},
-	{.source = "buckets",
-	 .key = {"id", "res_bucket.index"},
-	 .ignore = {"res_bucket.idle_time"}},
+	{.source = "nexthops", .key = {"id"}, .moves = {"group_stats"}},
+	{.source = "buckets", .key = {"id", "res_bucket.index"}, .moves = {"res_bucket.idle_time"}},
 	{.source = "neighbors",
 	 .key = {"family", "ifindex", "dst", "flags"},
-	 .ignore = {"cacheinfo", "probes"}},
+	 .moves = {"cacheinfo", "probes"}},
 	{.source = "fdb",
 	 .key = {"ifindex", "lladdr", "vlan", "dst", "vni", "master"},
-	 .ignore = {"cacheinfo"}},
+	 .moves = {"cacheinfo"}},
 	{.source = "tables",
 	 .key = {"family", "name", "parms.ifindex"},
-	 .ignore = {"stats", "config", "parms.refcnt", "parms.reachable_time"}},
-	{.source = "devices", .key = {"id", "ifindex"}, .ignore = {"temp"}},
-	{.source = "pins", .key = {"id"}, .ignore = {"fractional_frequency_offset"}},
-	{.source = "bridges",
+	 .moves = {"stats", "config", "parms.refcnt", "parms.reachable_time"}},
+	{.source = "devices", .key = {"id", "ifindex"}, .moves = {"temp"}},
+	{.source = "peers",
+	 .key = {"device", "public_key"},
+	 .moves = {"rx_bytes", "tx_bytes", "last_handshake_time"}},
+	{.source = "pins",
+	 .key = {"id"},
+	 .moves = {"fractional_frequency_offset", "parent_device[].phase_offset",
+		   "parent_device[].fractional_frequency_offset"}},
+	{.source = "bridges", /* events tell of all links */
+	 .only = "linkinfo.kind",
+	 .is = "\"bridge\"",
 	 .key = {"index"},
-	 .ignore = {"stats64", "stats", "linkinfo.data", "af_spec", "event"}},
-	{.source = "ports",
-	 .key = {"index"},
-	 .ignore = {"protinfo.hold_timer", "protinfo.message_age_timer",
-		    "protinfo.forward_delay_timer"}},
-	{.source = "mdb", .key = {"ifindex"}},
-	{.source = "netconf", .key = {"family", "ifindex"}},
-	{.source = "counters", .skip = true},
-	{.source = "statistics", .skip = true},
-	{.source = "snmp", .skip = true},
-	{.source = "snmp6", .skip = true},
-	{.source = "netstat", .skip = true},
-	{.source = "softnet", .skip = true},
+	 .moves = {"stats64", "stats", "linkinfo.data", "af_spec", "event"}},
+	{.source = "ports", .key = {"index"}, .moves = {"protinfo.*_timer"}},
+	{.source = "mdb",
+	 .key = {"bridge", "ifindex", "addr", "vid", "source", "src_vni", "dst", "vni"},
+	 .moves = {"timer", "src_list[].timer"}},
+	{.source = "routers", .key = {"bridge", "ifindex", "vid"}, .moves = {"*timer"}},
+	{.source = "vlans",
+	 .key = {"bridge", "id"},
+	 .moves = {"mcast_querier_state", "mcast_router_ports"}},
+	{.source = "netconf", .key = {"family", "ifindex"}, .unsaid = {"*"}},
+	{.source = "counters", .skip = true, .key = {"ifindex"}},
+	{.source = "statistics", .skip = true, .key = {"ifindex"}},
+	{.source = "snmp", .skip = true, .key = {"of one"}},
+	{.source = "snmp6", .skip = true, .key = {"of one"}},
+	{.source = "netstat", .skip = true, .key = {"of one"}},
+	{.source = "softnet", .skip = true, .key = {"of one"}},
 };
 
-const struct identity *identity_of(const char *source, bool rule)
+const struct identity *identity_of(const char *source, const struct flat *f)
 {
-	static const struct identity other = {.ignore = {"stats", "cacheinfo"}};
+	static const struct identity other = {.moves = {"stats", "cacheinfo"}};
 
 	for (size_t i = 0; i < NM_COUNT(identities); i++)
-		if (!strcmp(identities[i].source, source) && (rule || !identities[i].rule))
+		if (!strcmp(identities[i].source, source) &&
+		    (!identities[i].has || (f && flat_get(f, identities[i].has))))
 			return &identities[i];
 	return &other;
+}
+
+static const struct part parts[] = {
+	{"devices", "peers", "peers", .of = "ifname", .as = "device"},
+	{"mdb", "mdb", "mdb", .of = "ifindex_name", .as = "bridge", .alone = true},
+	{"mdb", "router", "routers", .of = "ifindex_name", .as = "bridge", .alone = true},
+	{"vlans", "global_options", "vlans", .of = "ifindex_name", .as = "bridge", .alone = true},
+};
+
+const struct part *part_at(size_t i)
+{
+	return i < NM_COUNT(parts) ? &parts[i] : NULL;
 }
 
 /* ---- which sources ------------------------------------------------------------------ */

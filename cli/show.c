@@ -20,7 +20,7 @@ struct show {
 	size_t entries;               /* of the source that is shown */
 	bool open;                    /* the last entry: the next message may go on with it */
 	uint64_t wall;                /* ns since 1970 */
-	char why[256];                /* not complete */
+	char why[512];                /* not complete */
 };
 
 static bool lines(void)
@@ -81,6 +81,16 @@ static void end_array(struct show *s)
 		nm_json_end(s->json, ']');
 }
 
+/* One reason behind another; one that has no room was printed anyway. */
+static void add_why(char *to, size_t size, const char *why)
+{
+	if (strlen(to) + strlen(why) + sizeof("; ") > size)
+		return;
+	if (*to)
+		strcat(to, "; ");
+	strcat(to, why);
+}
+
 /* Streamed: a million entries need no memory. */
 static int show_live(struct show *s, FILE *record)
 {
@@ -101,11 +111,14 @@ static int show_live(struct show *s, FILE *record)
 		begin_array(s, src);
 		err = nm_dump(s->v, i);
 		end_array(s);
-		if (err && !ferror(stdout))
-			status = fail(why_incomplete(src, err, s->entries, s->why, sizeof(s->why)),
-				      "%s", s->why);
-		else if (!err && nm_source_error(s->v, i) &&
-			 !(src->wanted && nm_source_error(s->v, i) == -EOPNOTSUPP))
+		if (err && !ferror(stdout)) {
+			char why[256];
+
+			status = fail(why_incomplete(s->v, src, err, s->entries, why, sizeof(why)),
+				      "%s", why);
+			add_why(s->why, sizeof(s->why), why);
+		} else if (!err && nm_source_error(s->v, i) &&
+			   !(src->wanted && nm_source_error(s->v, i) == -EOPNOTSUPP))
 			/* but for what is only asked where there is more of it, as VLANs of bridges */
 			fail(OK, "this kernel does not tell %s: %s", src->what,
 			     strerror(-nm_source_error(s->v, i)));
@@ -242,7 +255,7 @@ static int show_noun(const struct noun *n, struct nm_json *j, FILE *from, FILE *
 		end(j);
 	}
 	if (*s.why)
-		snprintf(why, size, "%s", s.why);
+		add_why(why, size, s.why);
 	close_show(&s);
 	return status;
 }
@@ -296,7 +309,7 @@ static int show_inside(const struct noun *n, struct nm_json *j, char *why, size_
 static int run_one(struct nm_json *j, FILE *from, FILE *record)
 {
 	uint64_t start = now(), wall = wall_clock();
-	char why[256] = "";
+	char why[1024] = "";
 	int status;
 
 	if (!lines() && !arg.summary)
@@ -320,9 +333,9 @@ static int run_all(struct nm_json *j, FILE *from, FILE *record)
 	(void)from;
 	(void)record;
 	uint64_t start = now(), wall = wall_clock();
-	char why[256] = "";
+	char why[1024] = "";
 	int status = OK, one;
-	size_t shown = 0;
+	size_t shown = 0, had;
 	const struct nm_plugin *p;
 
 	if (!lines() && !arg.summary)
@@ -334,8 +347,9 @@ static int run_all(struct nm_json *j, FILE *from, FILE *record)
 			continue;
 		if (arg.summary && shown++)
 			putchar('\n');
+		had = strlen(why);
 		one = show_inside(n, j, why, sizeof(why));
-		if (one && !*why) /* not even begun */
+		if (one && !why[had]) /* not even begun */
 			return one;
 		/* What is missing for want of a privilege does not hide what is wrong besides. */
 		status = one && (!status || one != NOT_PERMITTED) ? one : status;

@@ -100,14 +100,18 @@ int replay_whole(const struct nm_view *v)
 		    arg.replay);
 }
 
-int why_incomplete(const struct nm_source *s, int err, bool some, char *why, size_t size)
+int why_incomplete(const struct nm_view *v, const struct nm_source *s, int err, bool some,
+		   char *why, size_t size)
 {
+	const char *name = short_name(v->plugin);
+
 	if (err == -EINTR)
-		snprintf(why, size, "%s changed while they were read; try again", s->what);
+		snprintf(why, size, "%s: %s changed while they were read; try again", name,
+			 s->what);
 	else if (err == -EPERM || err == -EACCES)
-		snprintf(why, size, "%s are missing: they need CAP_NET_ADMIN", s->what);
+		snprintf(why, size, "%s: %s are missing: they need CAP_NET_ADMIN", name, s->what);
 	else
-		snprintf(why, size, "%s%s are missing: %s", some ? "some " : "", s->what,
+		snprintf(why, size, "%s: %s%s are missing: %s", name, some ? "some " : "", s->what,
 			 strerror(-err));
 	return err == -EPERM || err == -EACCES ? NOT_PERMITTED : INCOMPLETE;
 }

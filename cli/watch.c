@@ -14,6 +14,7 @@ struct known { /* an entry as it was told last */
 	struct flat flat;
 	char *what, *who;
 	const struct identity *id;
+	const struct nm_source *source;
 	uint64_t seen;    /* number of the dump */
 	uint64_t changes; /* since the start */
 };
@@ -27,8 +28,10 @@ struct watch {
 	size_t size;
 	struct nm_map known; /* hash of what and who -> struct known * */
 	uint64_t dump;
-	bool quiet; /* the first dump: nothing is news */
-	const struct nm_msg *m;
+	bool quiet;                  /* the first dump: nothing is news */
+	bool polled;                 /* some of it no event tells of */
+	const struct nm_source *now; /* of the entry that is read, NULL: none is open */
+	bool gone, event;            /* likewise */
 	uint64_t added, removed, changed;
 };
 
@@ -117,15 +120,26 @@ static struct known *learn(struct watch *w, const uint64_t key[2], const char *w
 	k->what = strdup(what);
 	k->who = who;
 	k->id = id;
+	k->source = w->now;
 	*at = k;
 	return k;
+}
+
+/* A peer of WireGuard's comes and goes without a word: the age of its handshake tells. */
+static void add_online(struct flat *f, const char *what)
+{
+	const char *shook = flat_get(f, "last_handshake_time.tv_sec");
+
+	if (shook && !strcmp(what, "peers"))
+		flat_add(f, "online",
+			 is_online(strtoll(shook, NULL, 10), time(NULL)) ? "true" : "false");
 }
 
 /* One entry as it is now, or as it was when it vanished. */
 static int compare(void *user, const char *what, struct flat *f)
 {
 	struct watch *w = user;
-	bool gone = w->m->gone;
+	bool gone = w->gone;
 	struct known **at, *k;
 	uint64_t key[2];
 	char *who;
@@ -133,9 +147,16 @@ static int compare(void *user, const char *what, struct flat *f)
 
 	if (!id)
 		return 0;
+	if (!flat_wanted(f, id)) {
+		free(who);
+		return 1;
+	}
+	add_online(f, what);
 	hash(what, who, key);
 	at = nm_map_get(&w->known, key);
 	k = at ? *at : NULL;
+	if (k && w->event)
+		flat_keep_unsaid(f, &k->flat, id);
 	if (gone && k) {
 		k->changes++;
 		tell(w, k, &k->flat, NULL);
@@ -168,37 +189,52 @@ static int compare(void *user, const char *what, struct flat *f)
 	return 1;
 }
 
-/* What no event tells of cannot be watched: counters, and what is asked link by link. */
+/* Events tell of it, or it is asked for link by link, which is done again and again. */
 static bool watched(const struct watch *w, const struct nm_source *s)
 {
-	return noun_shows(w->noun, s) && !s->file && !s->each &&
-	       !identity_of(s->what, !strcmp(w->noun->name, "rule"))->skip;
+	return noun_shows(w->noun, s) && (s->group[0] || s->mcast || s->each) &&
+	       !identity_of(s->what, NULL)->skip;
 }
 
 /* Through the same JSON as everything else: what a snapshot shows is what is compared. */
+static void end_entry(struct watch *w)
+{
+	if (!w->now)
+		return;
+	nm_print_end(w->scratch);
+	nm_json_end(w->scratch, '}');
+	nm_json_line(w->scratch);
+	nm_json_flush(w->scratch);
+	fflush(w->to);
+	flat_one(w->text, (size_t)ftell(w->to), compare, w);
+	w->now = NULL;
+}
+
 static int on_message(const struct nm_msg *m, void *user)
 {
 	struct watch *w = user;
 
 	if (!watched(w, m->src))
 		return 0;
-	rewind(w->to);
-	nm_json_begin(w->scratch, NULL, '{');
-	nm_json_string(w->scratch, "what", m->src->what);
+	if (!m->goes_on || !w->now) {
+		end_entry(w);
+		rewind(w->to);
+		nm_json_begin(w->scratch, NULL, '{');
+		nm_json_string(w->scratch, "what", m->src->what);
+		w->now = m->src;
+		w->gone = m->gone;
+		w->event = m->event;
+	}
 	nm_print(w->scratch, w->v, m);
-	nm_json_end(w->scratch, '}');
-	nm_json_line(w->scratch);
-	nm_json_flush(w->scratch);
-	fflush(w->to);
-	w->m = m;
-	flat_one(w->text, (size_t)ftell(w->to), compare, w);
+	if (m->event) /* is whole */
+		end_entry(w);
 	return 0;
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
 /* What the dump did not have is gone. */
-static void sweep(struct watch *w)
+static void sweep(struct watch *w, const struct nm_source *s)
 {
 	const void *key;
 	struct known **at;
@@ -207,36 +243,49 @@ static void sweep(struct watch *w)
 		struct known *k = *at;
 		uint64_t copy[2];
 
-		if (k->seen == w->dump)
+		if (k->source != s || k->seen == w->dump)
 			continue;
 		memcpy(copy, key, sizeof(copy));
+		k->changes++;
 		tell(w, k, &k->flat, NULL);
 		forget(w, copy, k);
 		i--;
 	}
 }
 
-static int dump_all(struct watch *w)
+static int dump_one(struct watch *w, size_t i)
 {
-	bool whole = true;
-	int status = OK;
+	int err;
 
 	w->dump++;
+	for (int tries = 0; (err = nm_dump(w->v, i)) == -EINTR && tries < 5; tries++) {
+		end_entry(w);
+		nm_events(w->v);
+	}
+	end_entry(w);
+	if (!err && !w->quiet)
+		sweep(w, &w->v->plugin->source[i]);
+	return err;
+}
+
+/* polled: only what no event tells of. */
+static int dump_all(struct watch *w, bool polled)
+{
+	int status = OK;
+
 	for (size_t i = 0; i < w->v->plugin->nsource; i++) {
 		const struct nm_source *s = &w->v->plugin->source[i];
 		char why[256];
 		int err;
 
-		if (!watched(w, s))
+		if (!watched(w, s) || (polled && !s->each))
 			continue;
-		for (int tries = 0; (err = nm_dump(w->v, i)) == -EINTR && tries < 5; tries++)
-			nm_events(w->v);
-		whole &= !err;
+		w->polled |= s->each != NULL;
+		err = dump_one(w, i);
 		if (err && w->quiet)
-			status = fail(why_incomplete(s, err, true, why, sizeof(why)), "%s", why);
+			status = fail(why_incomplete(w->v, s, err, true, why, sizeof(why)), "%s",
+				      why);
 	}
-	if (whole && !w->quiet)
-		sweep(w);
 	w->quiet = false;
 	return status;
 }
@@ -258,8 +307,9 @@ static int open_watch(struct watch *w, const char *name)
 	w->scratch = w->to ? nm_json_new(w->to, NM_ONE_LINE | (arg.print & NM_NO_UNKNOWN)) : NULL;
 	if (!w->scratch)
 		return no_memory();
+	status = read_names(w->v, NULL);
 	nm_set_tap(w->v, on_message, w);
-	return dump_all(w);
+	return status ? status : dump_all(w, false);
 }
 
 static void close_watch(struct watch *w)
@@ -287,13 +337,25 @@ static void lost(struct watch *w)
 		printf("{\"change\":\"lost\",\"what\":\"%s\"}\n", w->noun->name);
 	else
 		printf("! %s: events were lost; what follows is the difference\n", w->noun->name);
-	dump_all(w);
+	dump_all(w, false);
+}
+
+/* ms until what no event tells of is looked at again; -1: there is nothing such. */
+static int patience(const struct watch *w, size_t n, uint64_t next)
+{
+	uint64_t t = now();
+
+	for (size_t i = 0; i < n; i++)
+		if (w[i].polled)
+			return t < next ? (int)((next - t + 999999) / 1000000) : 0;
+	return -1;
 }
 
 static int follow(struct watch *w, size_t n)
 {
 	struct pollfd fds[2 * MAX_WATCHED];
 	int fd[2 * MAX_WATCHED], err = 0;
+	uint64_t next = now() + (uint64_t)(arg.interval * 1e9);
 	size_t nfds = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -304,8 +366,13 @@ static int follow(struct watch *w, size_t n)
 	while (!ended && !err && !ferror(stdout)) {
 		for (size_t i = 0; i < n; i++)
 			poll(NULL, 0, nm_rest(w[i].v));
-		if (poll(fds, nfds, -1) < 0)
+		if (poll(fds, nfds, patience(w, n, next)) < 0)
 			continue; /* a signal */
+		for (size_t i = 0; now() >= next && i < n; i++)
+			if (w[i].polled)
+				dump_all(&w[i], true);
+		if (now() >= next)
+			next = now() + (uint64_t)(arg.interval * 1e9);
 		for (size_t i = 0; !err && i < n; i++) {
 			err = nm_events(w[i].v);
 			if (err == -ENOBUFS) {
@@ -318,27 +385,54 @@ static int follow(struct watch *w, size_t n)
 	return err ? fail(FAILED, "events cannot be read: %s", strerror(-err)) : OK;
 }
 
+/* What "all" is: every plugin's that this kernel has. */
+static size_t name_all(const char **name)
+{
+	const struct nm_plugin *p;
+	size_t n = 0;
+
+	for (size_t i = 0; (p = plugin_at(i)) && n < MAX_WATCHED; i++)
+		if (can_be_had(p))
+			name[n++] = short_name(p);
+	return n;
+}
+
+static size_t names_of(const char **name)
+{
+	static const char *const some[] = {"link", "route", "neighbor", "mdb", "rule"};
+	size_t n = arg.words ? arg.words : NM_COUNT(some);
+
+	if (arg.words == 1 && !strcmp(arg.word[0], "all"))
+		return name_all(name);
+	for (size_t i = 0; i < n && i < MAX_WATCHED; i++)
+		name[i] = arg.words ? arg.word[i] : some[i];
+	return n;
+}
+
 int show_watch(void)
 {
-	static const char *const all[] = {"link", "route", "neighbor", "mdb", "rule"};
 	struct sigaction end = {.sa_handler = end_it};
+	const char *name[MAX_WATCHED];
 	struct watch *w;
-	size_t n = 0, wanted;
-	int status = OK;
+	size_t n = 0, wanted = names_of(name);
+	int status = OK, one = OK;
 
-	wanted = arg.words ? arg.words : NM_COUNT(all);
-	if (wanted > MAX_WATCHED)
-		return fail(USAGE, "watch: at most %d at once", MAX_WATCHED);
+	if (!arg.interval)
+		arg.interval = 1;
 	w = calloc(MAX_WATCHED, sizeof(*w));
 	if (!w)
 		return no_memory();
 	sigaction(SIGINT, &end, NULL);
 	sigaction(SIGTERM, &end, NULL);
-	for (; !status && n < wanted; n++)
-		status = open_watch(&w[n], arg.words ? arg.word[n] : all[n]);
-	if (!status || status == INCOMPLETE)
-		status = follow(w, n);
-	if (arg.since_start && !status && arg.format != FORMAT_NDJSON)
+	for (; one != USAGE && one != FAILED && n < wanted; n++) {
+		one = open_watch(&w[n], name[n]);
+		status = one ? one : status;
+	}
+	/* What cannot be had does not hide the rest. */
+	if (!status || status == INCOMPLETE || (status == NOT_PERMITTED && wanted > 1))
+		one = follow(w, n);
+	status = one ? one : status;
+	if (arg.since_start && arg.format != FORMAT_NDJSON && status != USAGE && status != FAILED)
 		for (size_t i = 0; i < n; i++)
 			printf("%s: %" PRIu64 " added, %" PRIu64 " removed, %" PRIu64 " changed\n",
 			       w[i].noun->name, w[i].added, w[i].removed, w[i].changed);

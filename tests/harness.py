@@ -744,11 +744,14 @@ class Case:
         self.daemons.append(daemon)
         return daemon
 
-    def netmon(self, *args, ns=None, ok=(0,), **kw):
-        """Runs the command; returns its finished process.  A sanitizer's report is a failure."""
+    def netmon(self, *args, ns=None, ok=(0,), before=(), **kw):
+        """Runs the command, perhaps behind another; returns its finished process.
+
+        A sanitizer's report is a failure.
+        """
         where = self.directory("netmon")
         argv = ["ip", "netns", "exec", ns.name] if ns else []
-        argv += self.build.outer_prefix() + [self.build.netmon, *args]
+        argv += [*before] + self.build.outer_prefix() + [self.build.netmon, *args]
         done = subprocess.run([str(a) for a in argv], text=True, errors="surrogateescape",
                               capture_output=True, env=self.build.environment(where),
                               timeout=30 * PATIENCE, **kw)

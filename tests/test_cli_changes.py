@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from harness import ROOT, same
+from harness import ROOT, command, same
 
 
 def network(t):
@@ -119,7 +119,7 @@ class Watch:
 
     def __init__(self, t, ns, *words):
         self.process = subprocess.Popen(
-            ["ip", "netns", "exec", ns.name, *t.build.outer_prefix(), t.build.netmon, "watch",
+            [*(["ip", "netns", "exec", ns.name] if ns else []), *t.build.outer_prefix(), t.build.netmon, "watch",
              *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=t.build.environment(t.directory("watch")))
         t.cleanup(self.process.kill)
@@ -130,7 +130,7 @@ class Watch:
         mtu = 1300
         while not self.see("lo", 0.2):
             mtu += 1
-            ns.ip(f"link set lo mtu {mtu}")
+            command("ip", *(["-n", ns.name] if ns else []), "link", "set", "lo", "mtu", mtu)
         while self.see("lo", 0.2):
             pass
         return self
@@ -188,6 +188,44 @@ def test_changes_are_told_as_they_happen(t):
         line = unbuffered(watch.see(word))
         assert expected in line, f"{command}: {line!r} lacks {expected!r}"
     watch.end()
+
+
+def test_switches_and_groups_are_told_one_by_one(t):
+    """An event has one switch of an interface, or one group of a bridge: the rest is as it was."""
+    ns = network(t)
+    ns.ip("link set b0 master br0")
+    ns.batch(["link set br0 type bridge mcast_snooping 1", "link set a0 up", "link set b0 up"])
+    ns.settled("a0", "b0", "br0")
+    for group in ("239.1.1.1", "239.1.1.2"):
+        ns.run("bridge", "mdb", "add", "dev", "br0", "port", "b0", "grp", group, "permanent")
+    before = snapshot(t, ns, "mdb")
+    watch = Watch(t, ns, "forward", "mdb", "link").ready(ns)
+    ns.sysctl("ipv4/conf/a0/forwarding", 1)
+    same(unbuffered(watch.see("a0")), "~ netconf a0 family inet: forwarding 0 -> 1", "forwarding")
+    ns.sysctl("ipv4/conf/a0/rp_filter", 1)
+    same(unbuffered(watch.see("a0")), "~ netconf a0 family inet: rp_filter 0 -> 1", "rp_filter")
+    ns.run("bridge", "mdb", "del", "dev", "br0", "port", "b0", "grp", "239.1.1.1")
+    same(unbuffered(watch.see("239")), "- mdb b0 addr 239.1.1.1 bridge br0 vid 0 state permanent",
+         "a group that goes")
+    ns.run("bridge", "mdb", "add", "dev", "br0", "port", "b0", "grp", "239.1.1.3", "permanent")
+    assert unbuffered(watch.see("239")).startswith("+ mdb b0 addr 239.1.1.3"), watch.lines[-1]
+    ns.ip("link add i0 type ifb")  # no bridge, and no change of what mdb shows
+    assert "links i0" in watch.see("+ links"), watch.lines[-1]
+    watch.end()
+    assert not [line for line in watch.lines if " bridges i0" in line or "ipv6" in line], watch.lines
+    lines = t.netmon("diff", before, ns=ns, ok=(1,)).stdout.splitlines()
+    same([" ".join(line.split()[:5]) for line in lines if line[2:5] == "mdb"],
+         ["- mdb b0 addr 239.1.1.1", "+ mdb b0 addr 239.1.1.3"], "difference")
+
+
+def test_counters_are_a_difference_if_wanted(t):
+    ns = network(t)
+    paths = [snapshot(t, ns, noun) for noun in ("link", "forward")]
+    ns.frames("a0", count=5, size=100)
+    for path, says in zip(paths, ("~ links a0: stats", "~ counters b0: link_64")):
+        same(t.netmon("diff", path, ns=ns).stdout, "", "difference without counters")
+        out = t.netmon("diff", "--counters", path, ns=ns, ok=(1,)).stdout
+        assert any(line.startswith(says) for line in out.splitlines()), out
 
 
 def test_changes_as_json_and_counted(t):

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""The command on a kernel with WireGuard and DPLL: what changed, who is there, what is not allowed."""
+
+import json
+
+from harness import PATIENCE, same, time_limit, vm
+from test_cli_changes import Watch, snapshot
+from test_cli_show import shown, validate
+from test_dpll import Sim
+from test_wireguard import Tunnel, dump, of_json, wg
+
+OTHER = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE="
+
+
+def said(watch, word):
+    line = watch.see(word, 10 * PATIENCE)
+    assert line, f"nothing was told with {word}: {watch.lines}"
+    return line.partition(" ")[2]
+
+
+@vm
+@time_limit(120)
+def test_tunnels_are_watched_though_the_kernel_tells_nothing(t):
+    tunnel = Tunnel(t)
+    watch = Watch(t, tunnel.a, "wireguard", "link", "--interval", "0.2").ready(tunnel.a)
+    peer = f"peers device wg0 public_key {tunnel.public[2]}"
+    tunnel.ping()
+    assert "online false -> true" in said(watch, f"~ {peer}"), watch.lines[-1]
+    tunnel.ping(5)  # counters are no change
+    wg(tunnel.a, "wg0", "peer", OTHER, "allowed-ips", "10.9.0.0/24")
+    said(watch, f"+ peers device wg0 public_key {OTHER}")
+    wg(tunnel.a, "wg0", "peer", OTHER, "endpoint", "192.0.2.9:7")
+    assert "endpoint (none) -> 192.0.2.9:7" in said(watch, f"~ peers device wg0 public_key {OTHER}")
+    wg(tunnel.b, "wg0", "listen-port", "51999")
+    tunnel.ping(source=tunnel.b, to=1)
+    assert "endpoint 192.0.2.2:51820 -> 192.0.2.2:51999" in said(watch, f"~ {peer}")
+    wg(tunnel.a, "wg0", "peer", OTHER, "remove")
+    said(watch, f"- peers device wg0 public_key {OTHER}")
+    wg(tunnel.a, "wg0", "fwmark", "7")
+    said(watch, "~ devices wg0: fwmark 0 -> 7")
+    tunnel.a.ip("link add wg1 type wireguard")
+    said(watch, "+ devices wg1")
+    tunnel.a.ip("link del wg0")
+    said(watch, f"- {peer}")
+    watch.end()
+    about = [line.partition(" ")[2] for line in watch.lines if " peers " in line]
+    same([line[0] for line in about], ["~", "+", "~", "~", "-", "-"], f"changes of peers: {about}")
+
+
+@vm
+def test_traffic_through_a_tunnel_is_no_difference(t):
+    tunnel = Tunnel(t)
+    tunnel.ping()
+    paths = {noun: snapshot(t, tunnel.a, noun) for noun in ("wireguard", "all", "link")}
+    tunnel.ping(3)
+    same(t.netmon("diff", paths["wireguard"], ns=tunnel.a).stdout, "", "difference")
+    lines = t.netmon("diff", "--counters", paths["wireguard"], ns=tunnel.a, ok=(1,)).stdout
+    assert "tx_bytes" in lines and "rx_bytes" in lines, lines
+    for noun in ("all", "link"):
+        done = t.netmon("diff", paths[noun], ns=tunnel.a, ok=(0, 1))
+        moved = [line for line in done.stdout.splitlines() if "neighbors" not in line]
+        same(moved, [], f"difference of {noun}")
+    wg(tunnel.a, "wg0", "peer", OTHER, "allowed-ips", "10.9.0.0/24")
+    entry, = json.loads(t.netmon("diff", "--json", paths["wireguard"], ns=tunnel.a, ok=(1,)).stdout)
+    same((entry["change"], entry["what"], entry["identity"]),
+         ("added", "peers", {"device": "wg0", "public_key": OTHER}), "the new peer")
+
+
+@vm
+def test_the_summary_of_tunnels_is_what_wg_says(t):
+    tunnel = Tunnel(t)
+    tunnel.ping()
+    wg(tunnel.a, "wg0", "peer", OTHER, "allowed-ips", "10.9.0.0/24")
+    document = shown(t, "wireguard", ns=tunnel.a)
+    validate(t, "wireguard", document)
+    theirs = dump(tunnel.a)
+    same({d["ifname"] for d in document["devices"]}, set(theirs), "devices")
+    same(of_json(json.dumps(document))["wg0"]["peers"].keys(), theirs["wg0"]["peers"].keys(), "peers")
+    same(document["summary"]["devices"],
+         {"total": 1, "peers": 2, "peers_by_state": {"never": 1, "online": 1}}, "summary")
+    table = t.netmon("wireguard", "--summary", ns=tunnel.a).stdout
+    assert "1, 2 peers" in table and "1 online" in table, table
+
+
+@vm
+def test_what_is_not_permitted(t):
+    """Exit 4, one line that says what is needed, and everything else all the same."""
+    tunnel = Tunnel(t)
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all",
+            "--inh-caps=-all"]
+    for words in (["wireguard"], ["link", "--wireguard"], ["all"], ["wireguard", "--ndjson"]):
+        done = t.netmon(*words, ns=tunnel.a, ok=None, before=user)
+        same((done.returncode, done.stderr.count("\n")), (4, 3 if words == ["all"] else 1),
+             f"{words}: {done.stderr!r}")
+        assert "CAP_NET_ADMIN" in done.stderr, done.stderr
+        meta = (json.loads(done.stdout.splitlines()[-1]) if "--ndjson" in words
+                else json.loads(done.stdout)["metadata"])
+        same((meta["complete"], "CAP_NET_ADMIN" in meta["reason"]), (False, True), f"{words}")
+    done = t.netmon("route", "--namespace", tunnel.a.name, ok=None, before=user)
+    same((done.returncode, done.stdout, done.stderr.count("\n")), (4, "", 1), "another namespace")
+    assert "CAP_SYS_ADMIN" in done.stderr, done.stderr
+    done = t.netmon("watch", "wireguard", ns=tunnel.a, ok=None, before=user)
+    same((done.returncode, done.stdout, done.stderr.count("\n")), (4, "", 1), done.stderr)
+
+
+@vm
+def test_clocks(t):
+    """Validated, counted as the driver says, measured values no difference, changes told."""
+    sim = Sim(t)
+    document = shown(t, "dpll")
+    validate(t, "dpll", document)
+    states = {1: "unlocked", 2: "locked", 3: "locked_ho_acq", 4: "holdover"}
+    locks = [states[n] for (kind, *_, what), n in sim.read().items()
+             if (kind, what) == ("dev", "lock_status")]
+    same(document["summary"]["devices"]["by_lock_status"],
+         {s: locks.count(s) for s in set(locks)}, "locks")
+    path = t.directory("snapshot") / "json"
+    path.write_text(json.dumps(document))
+    sim.do("quiet dev 0 temp 1234", "quiet pin 0 0 ffo 77", "quiet pin 0 1 phase_offset 99")
+    same(t.netmon("diff", path).stdout, "", "difference")
+    assert "temp" in t.netmon("diff", "--counters", path, ok=(1,)).stdout
+    watch = Watch(t, None, "dpll", "link").ready(None)
+    sim.do("dev 0 lock_status 4")
+    assert "-> holdover" in said(watch, "~ devices"), watch.lines
+    watch.end()
