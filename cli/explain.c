@@ -19,6 +19,16 @@ struct address {
 	uint8_t bytes[16];
 };
 
+static bool is_in(const struct address *a, const struct address *net, uint32_t bits)
+{
+	if (!a->len || net->family != a->family || bits > 8u * a->len)
+		return false;
+	for (uint32_t i = 0; i < bits; i++)
+		if ((a->bytes[i / 8] ^ net->bytes[i / 8]) & (0x80 >> i % 8))
+			return false;
+	return true;
+}
+
 struct entry { /* an answer, as JSON and as what can be looked up in it */
 	struct flat flat;
 	char *json;
@@ -32,6 +42,8 @@ struct explain {
 	const struct nm_source *source;
 	void (*fill)(struct explain *e,
 		     struct nlmsghdr *nlh); /* makes a dump's request one for it */
+	/* Which answers of a dump matter.  NULL: all. */
+	bool (*keeps)(const struct explain *e, const struct nm_msg *m);
 	struct entry *answer;
 	size_t answers;
 	struct nm_json *j;
@@ -56,14 +68,17 @@ static int keep_flat(void *user, const char *what, struct flat *f)
 static int on_answer(const struct nm_msg *m, void *user)
 {
 	struct explain *e = user;
-	struct entry *more = reallocarray(e->answer, e->answers + 1, sizeof(*more)), *x;
+	struct entry *more, *x;
 	size_t size = 0;
 	char *line = NULL;
 	FILE *to;
 	struct nm_json *j;
 
-	if (!more || m->src != e->source)
-		return more ? 0 : -ENOMEM;
+	if (m->src != e->source || (e->keeps && !e->keeps(e, m)))
+		return 0;
+	more = reallocarray(e->answer, e->answers + 1, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
 	e->answer = more;
 	x = &more[e->answers++];
 	*x = (struct entry){0};
@@ -98,13 +113,18 @@ static void adds(const struct nm_source *s, struct nlmsghdr *nlh, void *user)
 	e->fill(e, nlh);
 }
 
+static void free_entries(struct entry *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		flat_free(&x[i].flat);
+		free(x[i].json);
+	}
+	free(x);
+}
+
 static void forget(struct explain *e)
 {
-	for (size_t i = 0; i < e->answers; i++) {
-		flat_free(&e->answer[i].flat);
-		free(e->answer[i].json);
-	}
-	free(e->answer);
+	free_entries(e->answer, e->answers);
 	e->answer = NULL;
 	e->answers = 0;
 }
@@ -134,6 +154,18 @@ static int ask(struct explain *e, const char *noun, const char *source,
 			return nm_dump(e->v, i);
 		}
 	return -ENOENT;
+}
+
+/* Those answers of a dump that matter. */
+static int ask_for(struct explain *e, const char *noun, const char *source,
+		   bool (*keeps)(const struct explain *e, const struct nm_msg *m))
+{
+	int err;
+
+	e->keeps = keeps;
+	err = ask(e, noun, source, NULL);
+	e->keeps = NULL;
+	return err;
 }
 
 /* ---- what is asked ------------------------------------------------------------------------ */
@@ -188,6 +220,21 @@ static void fill_fdb(struct explain *e, struct nlmsghdr *nlh)
 	mnl_attr_put_u32(nlh, NDA_MASTER, e->oif);
 }
 
+/* A route to the packet's destination. */
+static bool keeps_route(const struct explain *e, const struct nm_msg *m)
+{
+	const struct rtmsg *r = m->hdr;
+	struct address dst = {.family = e->to.family, .len = e->to.len};
+
+	nm_bytes(m->attr[RTA_DST], dst.bytes, dst.len);
+	return r->rtm_family == e->to.family && is_in(&e->to, &dst, r->rtm_dst_len);
+}
+
+static bool keeps_oif(const struct explain *e, const struct nm_msg *m)
+{
+	return ((const struct ifinfomsg *)m->hdr)->ifi_index == (int)e->oif;
+}
+
 static void fill_link(struct explain *e, struct nlmsghdr *nlh)
 {
 	((struct ifinfomsg *)mnl_nlmsg_get_payload(nlh))->ifi_index = (int)e->oif;
@@ -235,7 +282,7 @@ static void say_step(struct explain *e, const char *step, const char *source, co
 	}
 	fputs("  ", stdout);
 	paint(BOLD);
-	put_cell(step, 10, false);
+	put_cell(step, 11, false);
 	paint(PLAIN);
 	printf("%s", text);
 	paint(DIM);
@@ -262,26 +309,15 @@ static bool in_prefix(const struct address *a, const char *prefix, uint32_t bits
 {
 	struct address p;
 
-	if (!a->len || !parse(prefix, &p) || p.family != a->family || bits > 8u * a->len)
-		return false;
-	for (uint32_t i = 0; i < bits; i++)
-		if ((a->bytes[i / 8] ^ p.bytes[i / 8]) & (0x80 >> i % 8))
-			return false;
-	return true;
+	return parse(prefix, &p) && is_in(a, &p, bits);
 }
 
 /* Whether the packet is one that a rule is for (fib_rule_match()). */
-static bool rule_matches(const struct explain *e, const struct flat *f)
+static bool rule_matches(const struct explain *e, const struct flat *f, uint32_t vrf)
 {
-	static const char *const unknown[] = {"oifname",
-					      "ip_proto",
-					      "sport_range.start",
-					      "dscp",
-					      "dport_range.start",
-					      "uid_range.start",
-					      "tun_id",
-					      "l3mdev",
-					      "flowlabel"};
+	static const char *const unknown[] = {"oifname", "ip_proto",          "sport_range.start",
+					      "dscp",    "dport_range.start", "uid_range.start",
+					      "tun_id",  "flowlabel"};
 	const char *flags = flat_get(f, "flags");
 	uint32_t mask = flat_get(f, "fwmask") ? number_of(f, "fwmask") : UINT32_MAX;
 	char buf[64];
@@ -295,47 +331,100 @@ static bool rule_matches(const struct explain *e, const struct flat *f)
 		is &= !strcmp(text_of(f, "iifname", buf), arg.iif ? arg.iif : "lo");
 	if (flat_get(f, "fwmark"))
 		is &= ((e->mark ^ number_of(f, "fwmark")) & mask) == 0;
+	if (flat_get(f, "l3mdev"))
+		is &= vrf != 0;
 	is &= !number_of(f, "tos");
 	for (size_t i = 0; i < NM_COUNT(unknown); i++)
 		is &= !flat_get(f, unknown[i]);
 	return is != (flags && strstr(flags, "\"invert\""));
 }
 
-/* table: of the route, 0: no route was found. */
-static void explain_rule(struct explain *e, uint32_t table)
+/* The routing table of the VRF that the packet came in by; 0: of none. */
+static uint32_t vrf_table(struct explain *e)
 {
-	const struct entry *found = NULL;
-	uint32_t from = 0; /* a goto's target */
+	uint32_t oif = e->oif, table = 0;
+	char kind[64];
+
+	if (!arg.iif || ask(e, "link", "links", NULL))
+		return 0;
+	e->oif = nm_ifindex(e->v, arg.iif);
+	for (int i = 0; i < 2 && e->oif && !table; i++) { /* itself, or what it belongs to */
+		if (ask(e, "link", "links", fill_link) || !e->answers)
+			break;
+		if (!strcmp(text_of(&e->answer[0].flat, "linkinfo.kind", kind), "vrf"))
+			table = number_of(&e->answer[0].flat, "linkinfo.data.table");
+		e->oif = number_of(&e->answer[0].flat, "master");
+	}
+	e->oif = oif;
+	return table;
+}
+
+/* The rules that are for the packet, in their order; *n of them.  The caller frees. */
+static struct entry *matching_rules(struct explain *e, size_t *n)
+{
+	struct entry *rules;
+	uint32_t from = 0, vrf = vrf_table(e); /* from: a goto's target */
+	char action[64], number[16];
+
+	*n = 0;
+	if (ask(e, "rule", e->to.family == AF_INET ? "ipv4" : "ipv6", NULL))
+		return NULL;
+	rules = calloc(e->answers + 1, sizeof(*rules));
+	for (size_t i = 0; rules && i < e->answers; i++) {
+		struct flat *f = &e->answer[i].flat;
+
+		if (number_of(f, "priority") < from || !rule_matches(e, f, vrf))
+			continue;
+		if (!strcmp(text_of(f, "action", action), "goto")) {
+			from = number_of(f, "goto");
+			continue;
+		}
+		if (flat_get(f, "l3mdev")) {
+			snprintf(number, sizeof(number), "%u", vrf);
+			flat_add(f, "vrf_table", number);
+		}
+		rules[(*n)++] = e->answer[i];
+		e->answer[i] = (struct entry){0};
+	}
+	return rules;
+}
+
+static uint32_t table_of(const struct entry *rule)
+{
+	char action[64];
+
+	if (strcmp(text_of(&rule->flat, "action", action), "to_tbl") != 0)
+		return 0;
+	return number_of(&rule->flat, flat_get(&rule->flat, "vrf_table") ? "vrf_table" : "table");
+}
+
+static void say_rule(struct explain *e, const struct entry *rule, bool stops)
+{
 	char text[160], action[64], name[64];
 
-	if (ask(e, "rule", e->to.family == AF_INET ? "ipv4" : "ipv6", NULL))
-		return;
-	for (size_t i = 0; i < e->answers && !found; i++) {
-		const struct flat *f = &e->answer[i].flat;
-		bool to_table = !strcmp(text_of(f, "action", action), "to_tbl");
+	text_of(&rule->flat, "action", action);
+	text_of(&rule->flat, "table_name", name);
+	if (!*name || flat_get(&rule->flat, "vrf_table"))
+		snprintf(name, sizeof(name), "%u", table_of(rule));
+	snprintf(text, sizeof(text), "%u: %s %s", number_of(&rule->flat, "priority"),
+		 table_of(rule) ? "lookup" : action, table_of(rule) ? name : "");
+	say_step(e, "rule", "RTM_GETRULE", text, rule, stops ? action : NULL);
+}
 
-		if (number_of(f, "priority") < from || !rule_matches(e, f))
-			continue;
-		if (!strcmp(action, "goto"))
-			from = number_of(f, "goto");
-		else if (to_table ? table && number_of(f, "table") == table :
-				    !table && strcmp(action, "nop") != 0)
-			found = &e->answer[i];
-	}
-	if (!found) {
-		say_step(e, "rule", "RTM_GETRULE",
-			 table ? "none that is known here leads to the table" :
-				 "no rule leads to a route",
+/* The kernel has found a route in this table. */
+static void explain_rule(struct explain *e, uint32_t table)
+{
+	size_t n, i = 0;
+	struct entry *rules = matching_rules(e, &n);
+
+	while (i < n && table_of(&rules[i]) != table)
+		i++;
+	if (i < n)
+		say_rule(e, &rules[i], false);
+	else if (rules)
+		say_step(e, "rule", "RTM_GETRULE", "none that is known here leads to the table",
 			 NULL, NULL);
-		return;
-	}
-	text_of(&found->flat, "action", action);
-	text_of(&found->flat, "table_name", name);
-	if (!*name)
-		text_of(&found->flat, "table", name);
-	snprintf(text, sizeof(text), "%u: %s %s", number_of(&found->flat, "priority"),
-		 !strcmp(action, "to_tbl") ? "lookup" : action, table ? name : "");
-	say_step(e, "rule", "RTM_GETRULE", text, found, table ? NULL : action);
+	free_entries(rules, n);
 }
 
 /* ---- the way ----------------------------------------------------------------------------------- */
@@ -360,29 +449,191 @@ static int match(struct explain *e, uint32_t *table, char type[static 64])
 	return 0;
 }
 
-static void explain_route(struct explain *e, uint32_t *table, char *type)
+static size_t ways(const struct flat *f)
 {
-	int err = match(e, table, type);
-	char text[256], dst[64], name[64], protocol[64], length[8] = "";
-	const struct flat *f;
+	size_t n = 0, len = 0;
+	const char *last = "";
 
-	if (err || !e->answers) {
-		snprintf(text, sizeof(text), "none: %s", strerror(err ? -err : ENETUNREACH));
-		say_step(e, "route", "RTM_GETROUTE", text, NULL, text + strlen("none: "));
-		return;
+	for (size_t i = 0; i < f->n; i++) {
+		const char *p = f->v[i].path, *end = strchr(p, ']');
+
+		if (strncmp(p, "multipath[", strlen("multipath[")) != 0 || !end)
+			continue;
+		if ((size_t)(end - p) == len && !strncmp(p, last, len))
+			continue;
+		last = p;
+		len = (size_t)(end - p);
+		n++;
 	}
-	f = &e->answer[0].flat;
+	return n;
+}
+
+static void say_route(struct explain *e, const char *source, const struct entry *x, uint32_t table)
+{
+	const struct flat *f = &x->flat;
+	char text[256], dst[64], name[64], type[64], protocol[64], length[8] = "", more[64] = "";
+
+	text_of(f, "type", type);
 	text_of(f, "dst", dst);
 	if (*dst)
 		snprintf(length, sizeof(length), "/%u", number_of(f, "dst_len"));
 	text_of(f, "table_name", name);
 	if (!*name)
 		text_of(f, "table", name);
-	snprintf(text, sizeof(text), "%s %s%s in table %s, by %s", type, *dst ? dst : "default",
-		 length, *table == RT_TABLE_LOCAL ? "local" : name,
-		 text_of(f, "protocol", protocol));
-	say_step(e, "route", "RTM_GETROUTE, FIB match", text, &e->answer[0],
+	if (ways(f))
+		snprintf(more, sizeof(more), ", %zu next hops", ways(f));
+	else if (flat_get(f, "nh_id"))
+		snprintf(more, sizeof(more), ", nexthop object %u", number_of(f, "nh_id"));
+	snprintf(text, sizeof(text), "%s %s%s in table %s, by %s%s", type, *dst ? dst : "default",
+		 length, table == RT_TABLE_LOCAL ? "local" : name, text_of(f, "protocol", protocol),
+		 more);
+	say_step(e, "route", source, text, x,
 		 strstr("blackhole unreachable prohibit throw", type) ? type : NULL);
+}
+
+/* The most specific route of a table, of those the one that is preferred. */
+static const struct entry *best_route(const struct explain *e, uint32_t table)
+{
+	const struct entry *best = NULL;
+
+	for (const struct entry *x = e->answer; x < e->answer + e->answers; x++) {
+		uint32_t len = number_of(&x->flat, "dst_len"),
+			 best_len = best ? number_of(&best->flat, "dst_len") : 0;
+
+		if (number_of(&x->flat, "table") == table &&
+		    (!best || len > best_len ||
+		     (len == best_len &&
+		      number_of(&x->flat, "priority") < number_of(&best->flat, "priority"))))
+			best = x;
+	}
+	return best;
+}
+
+/*
+ * Where the kernel says no more than an error: the way that the rules and tables
+ * tell.  true: what was found refuses the packet, or nothing was.
+ */
+static bool work_out(struct explain *e, int err)
+{
+	size_t n, i = 0;
+	struct entry *rules = matching_rules(e, &n);
+	const struct entry *route = NULL;
+	char text[160], type[64];
+
+	if (ask_for(e, "route", e->to.family == AF_INET ? "ipv4" : "ipv6", keeps_route))
+		n = 0;
+	for (; i < n; i++) {
+		const char *suppress = flat_get(&rules[i].flat, "suppress_prefixlen");
+
+		text_of(&rules[i].flat, "action", type);
+		if (!strcmp(type, "nop"))
+			continue;
+		if (!table_of(&rules[i])) /* the rule itself refuses */
+			break;
+		route = best_route(e, table_of(&rules[i]));
+		if (route && (!strcmp(text_of(&route->flat, "type", type), "throw") ||
+			      (suppress && strtol(suppress, NULL, 10) >=
+						   (long)number_of(&route->flat, "dst_len"))))
+			route = NULL;
+		if (route)
+			break;
+	}
+	if (i < n)
+		say_rule(e, &rules[i], !route);
+	if (route)
+		say_route(e, "RTM_GETROUTE", route, table_of(&rules[i]));
+	if (i == n) {
+		say_step(e, "rule", "RTM_GETRULE", "no rule leads to a route", NULL, NULL);
+		snprintf(text, sizeof(text), "none: %s", strerror(err ? -err : ENETUNREACH));
+		say_step(e, "route", "RTM_GETROUTE", text, NULL, text + strlen("none: "));
+	}
+	free_entries(rules, n);
+	return e->stopped;
+}
+
+/* ---- what comes in ----------------------------------------------------------------------- */
+
+/* What the switch of an interface is, -1: not known.  ifindex -1: that of all. */
+static int switch_of(struct explain *e, int ifindex, const char *name)
+{
+	char family[64];
+
+	if (ask(e, "forward", "netconf", NULL))
+		return -1;
+	for (const struct entry *x = e->answer; x < e->answer + e->answers; x++) {
+		const char *is = flat_get(&x->flat, name);
+
+		if ((int)number_of(&x->flat, "ifindex") == ifindex && is &&
+		    !strcmp(text_of(&x->flat, "family", family),
+			    e->to.family == AF_INET ? "inet" : "inet6"))
+			return (int)strtol(is, NULL, 10);
+	}
+	return -1;
+}
+
+/* IPv4 asks the interface (ip_route_input_slow()), IPv6 the host (ip6_forward()). */
+static void explain_forwarding(struct explain *e)
+{
+	bool ipv4 = e->to.family == AF_INET;
+	int is = switch_of(e, ipv4 ? (int)nm_ifindex(e->v, arg.iif) : -1, "forwarding");
+	char text[160];
+
+	snprintf(text, sizeof(text), "net.%s.conf.%s.forwarding is %s", ipv4 ? "ipv4" : "ipv6",
+		 ipv4 ? arg.iif : "all",
+		 is < 0 ? "not known" :
+		 is     ? "on" :
+			  "off");
+	say_step(e, "forwarding", "RTM_GETNETCONF", text, NULL,
+		 is   ? NULL :
+		 ipv4 ? "it does not forward IPv4" :
+			"this host does not forward IPv6");
+}
+
+/* The interface that leads back to where the packet came from; "" if none does. */
+static void way_back(struct explain *e, char name[static 64])
+{
+	struct address to = e->to;
+	const char *iif = arg.iif;
+
+	e->to = e->from;
+	e->from.len = 0;
+	arg.iif = NULL;
+	*name = 0;
+	if (!ask(e, "route", "ipv4", fill_path) && e->answers)
+		text_of(&e->answer[0].flat, "oif_name", name);
+	e->from = e->to;
+	e->to = to;
+	arg.iif = iif;
+}
+
+/*
+ * The kernel has refused a packet that has a route.  It does not tell whether by
+ * rp_filter: the error is EXDEV or, since Linux 6.14, EINVAL (fib_validate_source()).
+ */
+static void explain_refusal(struct explain *e, int err)
+{
+	char text[160], back[64] = "";
+	int filter = 0, all;
+
+	if (err == -EHOSTUNREACH && arg.iif)
+		explain_forwarding(e);
+	if (e->stopped)
+		return;
+	if (arg.iif && e->to.family == AF_INET) {
+		filter = switch_of(e, (int)nm_ifindex(e->v, arg.iif), "rp_filter");
+		all = switch_of(e, -1, "rp_filter");
+		filter = all > filter ? all : filter;
+		way_back(e, back);
+	}
+	if (filter > 0 && strcmp(back, arg.iif) != 0 && (filter == 1 || !*back)) {
+		snprintf(text, sizeof(text), "rp_filter of %s is %d, and the way back to %s is %s",
+			 arg.iif, filter, arg.from, *back ? back : "unknown");
+		say_step(e, "source", "RTM_GETNETCONF, RTM_GETROUTE", text, NULL, "rp_filter");
+		return;
+	}
+	snprintf(text, sizeof(text), "the kernel refuses a packet from %s: %s",
+		 arg.from ? arg.from : "here", strerror(-err));
+	say_step(e, "source", "RTM_GETROUTE", text, NULL, strerror(-err));
 }
 
 static void explain_hop(struct explain *e)
@@ -400,8 +651,9 @@ static void explain_hop(struct explain *e)
 		text_of(f, "via", gateway);
 	if (!*gateway || !parse(gateway, &e->hop))
 		e->hop = e->to;
-	snprintf(text, sizeof(text), "%s%s dev %s, source %s", *gateway ? "via " : "direct",
-		 gateway, text_of(f, "oif_name", dev), text_of(f, "prefsrc", source));
+	text_of(f, "prefsrc", source);
+	snprintf(text, sizeof(text), "%s%s dev %s%s%s", *gateway ? "via " : "direct", gateway,
+		 text_of(f, "oif_name", dev), *source ? ", source " : "", source);
 	say_step(e, "next hop", "RTM_GETROUTE", text, &e->answer[0], NULL);
 }
 
@@ -470,6 +722,12 @@ static void explain_port(struct explain *e)
 	e->oif = number_of(&e->answer[0].flat, "ifindex");
 	say_step(e, "port", "RTM_GETNEIGH, bridge", text, &e->answer[0], NULL);
 	explain_link(e, "port link", &bridge, &has_neighbours);
+	if (ask_for(e, "mdb", "ports", keeps_oif) || !e->answers)
+		return;
+	text_of(&e->answer[0].flat, "protinfo.state", port);
+	snprintf(text, sizeof(text), "the port is %s", port);
+	say_step(e, "port state", "RTM_GETLINK, bridge", text, &e->answer[0],
+		 !*port || !strcmp(port, "forwarding") ? NULL : "the port does not forward");
 }
 
 static int run(struct explain *e)
@@ -489,10 +747,20 @@ static int run(struct explain *e)
 	err = match(e, &table, type);
 	if (err == -ECANCELED)
 		return e->status;
+	if (!table) {
+		if (!work_out(e, err))
+			explain_refusal(e, err);
+		return OK;
+	}
 	explain_rule(e, table);
-	explain_route(e, &table, type);
+	err = match(e, &table, type);
+	if (err || !e->answers)
+		return OK; /* it has vanished meanwhile */
+	say_route(e, "RTM_GETROUTE, FIB match", &e->answer[0], table);
 	if (e->stopped)
 		return OK;
+	if (arg.iif && !strcmp(type, "unicast"))
+		explain_forwarding(e);
 	explain_hop(e);
 	explain_link(e, "link", &bridge, &has_neighbours);
 	if (has_neighbours && !strcmp(type, "unicast"))

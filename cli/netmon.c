@@ -168,7 +168,7 @@ static const struct option {
 	{"count", 'n', COUNT, "N", METRICS | SHOW, 0, &arg.count, 1, 1e9,
 	 "readings (1; forward --interval: until it is ended)"},
 	{"interval", 0, NUMBER, "SECONDS", METRICS | TOP | SHOW | WATCH, 0, &arg.interval, 0.01,
-	 86400, "time between two readings (metrics: 10; top, watch: 1)"},
+	 86400, "time between two readings (1; metrics: 10)"},
 	{"since-start", 0, YES, NULL, WATCH, 0, &arg.since_start, 0, 0,
 	 "count the changes of each since the start"},
 	{"counters", 0, YES, NULL, DIFF, 0, &arg.counters, 0, 0,
