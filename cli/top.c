@@ -46,8 +46,9 @@ static const struct field_row {
 };
 
 static struct top {
-	struct iface *v;
+	struct iface **v;
 	size_t n, room;
+	struct nm_map named; /* name -> struct iface * */
 	uint64_t reading;
 	enum field sort;
 	bool by_name, any; /* any: two readings were made */
@@ -55,7 +56,7 @@ static struct top {
 	bool typing;
 	size_t lines; /* of the terminal */
 	size_t first; /* scrolled to */
-} top;
+} top = {.named = {.key = sizeof(((struct iface *)0)->name), .val = sizeof(struct iface *)}};
 
 static volatile sig_atomic_t ended, resized;
 
@@ -69,13 +70,10 @@ static void on_signal(int number)
 
 /* ---- readings -------------------------------------------------------------------------- */
 
-static struct iface *iface_named(const char *name)
+static struct iface *add(const char *name)
 {
-	struct iface *more;
+	struct iface **more, *f;
 
-	for (size_t i = 0; i < top.n; i++)
-		if (!strcmp(top.v[i].name, name))
-			return &top.v[i];
 	if (top.n == top.room) {
 		more = reallocarray(top.v, top.room ? 2 * top.room : 64, sizeof(*more));
 		if (!more)
@@ -83,9 +81,34 @@ static struct iface *iface_named(const char *name)
 		top.v = more;
 		top.room = top.room ? 2 * top.room : 64;
 	}
-	top.v[top.n] = (struct iface){.state = NAN, .used_now = NAN};
-	snprintf(top.v[top.n].name, sizeof(top.v[top.n].name), "%s", name);
-	return &top.v[top.n++];
+	f = malloc(sizeof(*f));
+	if (!f)
+		return NULL;
+	*f = (struct iface){.state = NAN, .used_now = NAN};
+	memcpy(f->name, name, sizeof(f->name));
+	top.v[top.n++] = f;
+	return f;
+}
+
+static struct iface *iface_named(const char *instance)
+{
+	char name[sizeof(((struct iface *)0)->name)] = "";
+	struct iface **at;
+	bool fresh;
+
+	snprintf(name, sizeof(name), "%s", instance);
+	at = nm_map_put(&top.named, name, &fresh);
+	if (at && fresh)
+		*at = add(name);
+	if (at && !*at)
+		nm_map_del(&top.named, name);
+	return at ? *at : NULL;
+}
+
+static void forget(struct iface *f)
+{
+	nm_map_del(&top.named, f->name);
+	free(f);
 }
 
 static void take_value(struct iface *f, const struct nm_value *v, const union nm_number *n)
@@ -144,6 +167,7 @@ static void settle(struct iface *f, double seconds)
 static int read_once(struct nm_view *v, struct nm_reading *r)
 {
 	static uint64_t last;
+	struct iface *f = NULL;
 	double seconds;
 	int err = nm_read(v, r);
 	size_t to = 0;
@@ -156,22 +180,21 @@ static int read_once(struct nm_view *v, struct nm_reading *r)
 	last = r->time;
 	top.reading++;
 	for (size_t i = 0; i < top.n; i++)
-		top.v[i].used_now = NAN;
+		top.v[i]->used_now = NAN;
 	for (const struct nm_value *x = r->value; x < r->value + r->n; x++) {
-		struct iface *f = strcmp(x->instance, "self") != 0 ? iface_named(x->instance) :
-								     NULL;
-
+		if (x == r->value || x->instance != x[-1].instance)
+			f = strcmp(x->instance, "self") != 0 ? iface_named(x->instance) : NULL;
 		if (!f)
 			continue;
 		f->seen = top.reading;
 		take_value(f, x, r->number + x->first);
 	}
 	for (size_t i = 0; i < top.n; i++)
-		if (top.v[i].seen == top.reading) {
-			settle(&top.v[i], seconds);
-			if (to != i)
-				top.v[to] = top.v[i];
-			to++;
+		if (top.v[i]->seen == top.reading) {
+			settle(top.v[i], seconds);
+			top.v[to++] = top.v[i];
+		} else {
+			forget(top.v[i]);
 		}
 	top.n = to;
 	top.any = seconds > 0;
@@ -182,7 +205,7 @@ static int read_once(struct nm_view *v, struct nm_reading *r)
 
 static int by_sort(const void *a, const void *b)
 {
-	const struct iface *x = a, *y = b;
+	const struct iface *x = *(struct iface *const *)a, *y = *(struct iface *const *)b;
 	double p = isnan(x->rate[top.sort]) ? -1 : x->rate[top.sort];
 	double q = isnan(y->rate[top.sort]) ? -1 : y->rate[top.sort];
 
@@ -267,8 +290,8 @@ static void layout(size_t *name, bool shown[static FIELDS], size_t *spark)
 
 	*name = 9;
 	for (size_t i = 0; i < top.n; i++)
-		if (matches(&top.v[i]) && width(top.v[i].name) > *name)
-			*name = width(top.v[i].name);
+		if (matches(top.v[i]) && width(top.v[i]->name) > *name)
+			*name = width(top.v[i]->name);
 	if (*name > 20)
 		*name = 20;
 	used = *name + 2 + 8;
@@ -307,19 +330,19 @@ static size_t print_table(size_t most, const char *newline)
 	paint(PLAIN);
 	fputs(newline, stdout);
 	for (size_t i = 0; i < top.n && lines < most; i++) {
-		if (!matches(&top.v[i]) || skipped++ < top.first)
+		if (!matches(top.v[i]) || skipped++ < top.first)
 			continue;
-		put_cell(top.v[i].name, name, false);
+		put_cell(top.v[i]->name, name, false);
 		fputs("  ", stdout);
-		put_state(&top.v[i]);
+		put_state(top.v[i]);
 		for (enum field k = 0; k < FIELDS; k++)
 			if (shown[k]) {
 				fputs("  ", stdout);
-				put_rate(&top.v[i], k);
+				put_rate(top.v[i], k);
 			}
 		if (spark && !arg.once) {
 			fputs("  ", stdout);
-			put_sparkline(&top.v[i], spark);
+			put_sparkline(top.v[i], spark);
 		}
 		fputs(newline, stdout);
 		lines++;
@@ -542,6 +565,9 @@ int show_top(void)
 	nm_reading_free(&r);
 	if (config)
 		nm_config_free(p, config);
+	for (size_t i = 0; i < top.n; i++)
+		free(top.v[i]);
 	free(top.v);
+	nm_map_free(&top.named);
 	return status;
 }
