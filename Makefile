@@ -50,7 +50,7 @@ graph   := $(patsubst %.c,$B/%.o,$(wildcard rrd/*.c))
 manuals := $(patsubst conf/%.in,$B/%,$(wildcard conf/*.[1578].in))
 
 # What `netmon` prints, and the names under which the NetMon toolkit's commands are known.
-nouns   := $(plugins:netmon_%=%) address
+nouns   := $(plugins:netmon_%=%) address all
 schemas := $(nouns:%=$B/schema/netmon-%.json)
 links   := netmon-device netmon-route netmon-neighbor netmon-mdb netmon-rule
 

@@ -10,6 +10,7 @@
 
 struct item {
 	char *what, *who; /* array, identity */
+	size_t nth;       /* of those that have both in common, as link's ports and mdb's */
 	const struct identity *id;
 	struct flat flat;
 };
@@ -97,7 +98,7 @@ static void say_who(const struct flat *f, const struct identity *id)
 					 !strcmp(path, "header.dev_index"))))
 			continue;
 		if (!strcmp(f->v[i].value, "[]") || !strcmp(path, "what") ||
-		    !strcmp(path, "change"))
+		    !strcmp(path, "change") || !strcmp(path, "command"))
 			continue;
 		printf(" %s ", path);
 		put_value(f->v[i].value);
@@ -181,7 +182,7 @@ static int keep(void *user, const char *what, struct flat *f)
 		s->v = more;
 		s->room = s->room ? 2 * s->room : 256;
 	}
-	s->v[s->n++] = (struct item){strdup(what), who, id, *f};
+	s->v[s->n++] = (struct item){strdup(what), who, s->n, id, *f};
 	*f = (struct flat){0};
 	return 1;
 }
@@ -191,7 +192,25 @@ static int by_identity(const void *a, const void *b)
 	const struct item *x = a, *y = b;
 	int order = strcmp(x->what, y->what);
 
-	return order ? order : strcmp(x->who, y->who);
+	if (!order)
+		order = strcmp(x->who, y->who);
+	return order ? order : (x->nth > y->nth) - (x->nth < y->nth);
+}
+
+/* First in the order in which they were read, then each by how many like it went before. */
+static void sort(struct snapshot *s)
+{
+	if (!s->n)
+		return;
+	qsort(s->v, s->n, sizeof(*s->v), by_identity);
+	s->v[0].nth = 0;
+	for (size_t i = 1, nth; i < s->n; i++) {
+		nth = !strcmp(s->v[i].what, s->v[i - 1].what) &&
+				      !strcmp(s->v[i].who, s->v[i - 1].who) ?
+			      s->v[i - 1].nth + 1 :
+			      0;
+		s->v[i].nth = nth;
+	}
 }
 
 static int read_file(struct snapshot *s, const char *path)
@@ -284,10 +303,8 @@ static size_t compare(struct nm_json *j, struct snapshot *a, struct snapshot *b)
 {
 	size_t i = 0, k = 0, n = 0;
 
-	if (a->n)
-		qsort(a->v, a->n, sizeof(*a->v), by_identity);
-	if (b->n)
-		qsort(b->v, b->n, sizeof(*b->v), by_identity);
+	sort(a);
+	sort(b);
 	while (i < a->n || k < b->n) {
 		int order = i == a->n ? 1 : k == b->n ? -1 : by_identity(&a->v[i], &b->v[k]);
 

@@ -514,7 +514,7 @@ static bool among(const char *const list[], size_t n, const char *path)
 static bool ignored(const struct identity *id, const char *path)
 {
 	return (!arg.counters && among(NM_ARRAY(id->moves), path)) || !strcmp(path, "what") ||
-	       !strcmp(path, "change");
+	       !strcmp(path, "change") || !strcmp(path, "command");
 }
 
 bool flat_wanted(const struct flat *f, const struct identity *id)

@@ -289,30 +289,63 @@ static void summary(struct nm_json *j)
 	nm_json_end(j, '}');
 }
 
-static void schema(struct nm_json *j, struct tables *t, const struct noun *n)
+static void arrays(struct nm_json *j, struct tables *t, const struct noun *n)
 {
 	const struct nm_plugin *p = noun_plugin(n);
+
+	for (const struct nm_source *s = p->source; s < p->source + p->nsource; s++)
+		if (noun_shows(n, s))
+			array(j, t, s);
+}
+
+static void required(struct nm_json *j, const char *first)
+{
+	nm_json_begin(j, "required", '[');
+	nm_json_string(j, NULL, first);
+	if (strcmp(first, "metadata") != 0)
+		nm_json_string(j, NULL, "metadata");
+	nm_json_end(j, ']');
+	nm_json_bool(j, "additionalProperties", false);
+}
+
+/* One noun within another document: its arrays and their summary. */
+static void inside(struct nm_json *j, struct tables *t, const struct noun *n)
+{
+	nm_json_begin(j, n->name, '{');
+	nm_json_string(j, "type", "object");
+	nm_json_begin(j, "properties", '{');
+	arrays(j, t, n);
+	summary(j);
+	nm_json_end(j, '}');
+	nm_json_bool(j, "additionalProperties", false);
+	nm_json_end(j, '}');
+}
+
+/* n: NULL is all of them. */
+static void schema(struct nm_json *j, struct tables *t, const struct noun *n)
+{
+	const struct nm_plugin *p;
+	const struct noun *other;
 	char title[64];
 
-	snprintf(title, sizeof(title), "netmon %s", n->name);
+	snprintf(title, sizeof(title), "netmon %s", n ? n->name : "all");
 	nm_json_begin(j, NULL, '{');
 	nm_json_string(j, "$schema", "https://json-schema.org/draft/2020-12/schema");
 	nm_json_string(j, "title", title);
 	nm_json_string(j, "type", "object");
 	nm_json_begin(j, "properties", '{');
-	for (const struct nm_source *s = p->source; s < p->source + p->nsource; s++)
-		if (noun_shows(n, s))
-			array(j, t, s);
-	if (n->only & ONLY_WIREGUARD)
-		type(j, "wireguard", "object");
-	summary(j);
+	for (size_t i = 0; !n && (p = plugin_at(i)); i++)
+		inside(j, t, noun_named(short_name(p)));
+	if (n) {
+		arrays(j, t, n);
+		summary(j);
+	}
+	other = n && n->only & ONLY_WIREGUARD ? noun_named("wireguard") : NULL;
+	if (other)
+		inside(j, t, other);
 	metadata(j);
 	nm_json_end(j, '}');
-	nm_json_begin(j, "required", '[');
-	nm_json_string(j, NULL, "summary");
-	nm_json_string(j, NULL, "metadata");
-	nm_json_end(j, ']');
-	nm_json_bool(j, "additionalProperties", false);
+	required(j, n ? "summary" : "metadata");
 	nm_json_begin(j, "$defs", '{');
 	for (size_t i = 0; i < t->n; i++) /* grows meanwhile */
 		definition(j, t, t->v[i]);
@@ -323,14 +356,15 @@ static void schema(struct nm_json *j, struct tables *t, const struct noun *n)
 
 int show_schema(void)
 {
-	const struct noun *n = arg.words == 1 ? noun_named(arg.word[0]) : NULL;
+	const char *name = arg.words ? arg.word[0] : "";
+	const struct noun *n = noun_named(name);
 	struct tables t = {.n = 0};
 	struct nm_json *j;
 
-	if (!n)
+	if (!n && strcmp(name, "all") != 0)
 		return fail(USAGE,
-			    "schema %s: what `netmon --help` lists under \"shows\" is needed",
-			    arg.words ? arg.word[0] : "");
+			    "schema%s%s: what `netmon --help` lists under \"shows\" is needed",
+			    *name ? " " : "", name);
 	j = nm_json_new(stdout, NM_PRETTY);
 	if (!j)
 		return no_memory();

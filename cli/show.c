@@ -39,12 +39,20 @@ static void end_entry(struct show *s)
 	s->open = false;
 }
 
+/* What a line is, and of which command, where several print lines of the same name. */
+static void say_what(struct nm_json *j, const char *what, const struct noun *n)
+{
+	nm_json_string(j, "what", what);
+	if (n && n != arg.noun)
+		nm_json_string(j, "command", n->name);
+}
+
 static void begin_entry(struct show *s, const struct nm_msg *m)
 {
 	end_entry(s);
 	nm_json_begin(s->json, NULL, '{');
 	if (lines())
-		nm_json_string(s->json, "what", m->src->what);
+		say_what(s->json, m->src->what, s->noun);
 	s->open = true;
 }
 
@@ -216,11 +224,11 @@ static void close_show(struct show *s)
 	nm_close(s->v);
 }
 
-static void begin(struct nm_json *j, const char *key)
+static void begin(struct nm_json *j, const char *key, const struct noun *n)
 {
 	if (lines()) {
 		nm_json_begin(j, NULL, '{');
-		nm_json_string(j, "what", key);
+		say_what(j, key, n);
 	} else {
 		nm_json_begin(j, key, '{');
 	}
@@ -250,7 +258,7 @@ static int show_noun(const struct noun *n, struct nm_json *j, FILE *from, FILE *
 			rows_print(s.rows);
 		counter_table(s.counter, j);
 	} else if (s.counter && !arg.summary && (!status || *s.why)) {
-		begin(j, "summary");
+		begin(j, "summary", n);
 		counter_print(s.counter, j);
 		end(j);
 	}
@@ -281,7 +289,7 @@ static int with_files(int (*run)(struct nm_json *j, FILE *from, FILE *record))
 
 static int finish(struct nm_json *j, int status, uint64_t wall, uint64_t start, const char *why)
 {
-	begin(j, "metadata");
+	begin(j, "metadata", NULL);
 	print_metadata(j, wall, start, why);
 	end(j);
 	if (!lines()) {

@@ -69,6 +69,39 @@ def test_every_output_obeys_its_schema(t):
         validate(t, pcap.parent.name, shown(t, pcap.parent.name, "--replay", pcap))
 
 
+def of_lines(text):
+    """The document that --ndjson has told line by line."""
+    document = {}
+    for line in map(json.loads, text.splitlines()):
+        what = line.pop("what")
+        if what in ("summary", "metadata"):
+            document[what] = line
+        else:
+            document.setdefault(what, []).append(line)
+    return document
+
+
+def test_lines_and_everything_obey_their_schema_too(t):
+    ns = network(t)
+    for noun in NOUNS:
+        validate(t, noun, of_lines(t.netmon(noun, "--ndjson", ns=ns).stdout))
+    validate(t, "all", shown(t, "all", ns=ns, ok=(0, 4)))
+    lines = t.netmon("all", "--ndjson", ns=ns, ok=(0, 4)).stdout.splitlines()
+    parts = {}
+    for line in lines:
+        of = json.loads(line)
+        command = of.pop("command", None) if of["what"] != "metadata" else None
+        parts.setdefault(command, []).append(json.dumps(of))
+    meta = of_lines("\n".join(parts.pop(None)))
+    validate(t, "all", {**{noun: of_lines("\n".join(part)) for noun, part in parts.items()}, **meta})
+    validate(t, "link", shown(t, "link", "--wireguard", "--extended", ns=ns, ok=(0, 4)))
+    for words in (["--table", "main"], ["-4"], ["-6"]):
+        validate(t, "route", shown(t, "route", *words, ns=ns))
+    for pcap in sorted((ROOT / "tests/golden").glob("*/*.pcap")):
+        validate(t, pcap.parent.name,
+                 of_lines(t.netmon(pcap.parent.name, "--replay", pcap, "--ndjson").stdout))
+
+
 def test_a_schema_refuses_what_is_wrong(t):
     import jsonschema
 
