@@ -354,7 +354,9 @@ static int patience(const struct watch *w, size_t n, uint64_t next)
 static int follow(struct watch *w, size_t n)
 {
 	struct pollfd fds[2 * MAX_WATCHED];
-	int fd[2 * MAX_WATCHED], err = 0;
+	int fd[2 * MAX_WATCHED], err = 0, wait;
+	struct timespec t;
+	sigset_t ends, awake;
 	uint64_t next = now() + (uint64_t)(arg.interval * 1e9);
 	size_t nfds = 0;
 
@@ -363,10 +365,19 @@ static int follow(struct watch *w, size_t n)
 	for (size_t i = 0; i < nfds; i++)
 		fds[i] = (struct pollfd){.fd = fd[i], .events = POLLIN};
 	fflush(stdout);
+	/* A signal comes while it waits, not between a look at what it has set and that. */
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigprocmask(SIG_BLOCK, &ends, &awake);
 	while (!ended && !err && !ferror(stdout)) {
-		for (size_t i = 0; i < n; i++)
-			poll(NULL, 0, nm_rest(w[i].v));
-		if (poll(fds, nfds, patience(w, n, next)) < 0)
+		for (size_t i = 0; i < n; i++) { /* lets a signal in, however many events wait */
+			t = (struct timespec){.tv_nsec = nm_rest(w[i].v) * 1000000L};
+			ppoll(NULL, 0, &t, &awake);
+		}
+		wait = patience(w, n, next);
+		t = (struct timespec){wait / 1000, wait % 1000 * 1000000L};
+		if (ppoll(fds, nfds, wait < 0 ? NULL : &t, &awake) < 0)
 			continue; /* a signal */
 		for (size_t i = 0; now() >= next && i < n; i++)
 			if (w[i].polled)
