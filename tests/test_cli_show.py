@@ -273,16 +273,6 @@ def test_what_is_installed(t):
 
 
 @plain_build_only
-def test_completion_knows_commands_and_options(t):
-    script = f"""source {ROOT}/packaging/completion/netmon.bash
-        PATH={t.build.dir}:$PATH
-        try() {{ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _netmon; echo "${{COMPREPLY[*]}}"; }}
-        try netmon rou; try netmon route --ip; try netmon-neighbor --a; try netmon watch li"""
-    same(command("bash", "-c", script).splitlines(),
-         ["route", "--ipv4 --ipv6", "--arp", "link"], "completions")
-
-
-@plain_build_only
 def test_the_manual_has_every_option(t):
     text = command("man", "-l", t.build.dir / "netmon.8", ok=None,
                    env={**os.environ, "MANWIDTH": "80"}) if shutil.which("man") \
