@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """netmon link, route ...: against `ip -j` and `bridge -j`, their schema, and what a person sees."""
 
+import contextlib
 import fcntl
 import ipaddress
 import json
@@ -11,6 +12,8 @@ import shutil
 import struct
 import subprocess
 import termios
+import threading
+import time
 
 from harness import ROOT, command, plain_build_only, same
 
@@ -124,6 +127,48 @@ def test_metadata_tell_when_where_and_whether_all_is_there(t):
     assert 0 < meta["collection_time_ms"] < 10000, meta
     meta = shown(t, "route", "--namespace", ns.name)["metadata"]
     same(meta["namespace"], ns.name, "namespace")
+
+
+def test_what_changed_while_it_was_read_is_said(t):
+    """Interfaces come and go all the time: exit 3 and why, or a document that is whole."""
+    ns = t.namespace()
+    ns.batch([f"link add l{i} type ifb" for i in range(300)])
+    churn = subprocess.Popen(["ip", "-n", ns.name, "-batch", "-"], stdin=subprocess.PIPE, text=True)
+    t.cleanup(churn.kill)
+    over = threading.Event()
+
+    def change():
+        with contextlib.suppress(BrokenPipeError):
+            while not over.is_set():
+                churn.stdin.write("link add x type ifb\nlink del x\n")
+            churn.stdin.close()
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    seen = set()
+    deadline = time.monotonic() + 30
+    try:
+        while 3 not in seen and time.monotonic() < deadline:
+            done = t.netmon("link", ns=ns, ok=(0, 3))
+            seen.add(done.returncode)
+            document = json.loads(done.stdout)
+            meta = document["metadata"]
+            same((meta["complete"], "reason" in meta), (not done.returncode, bool(done.returncode)),
+                 "metadata")
+            validate(t, "link", document)
+            names = {link["ifname"] for link in document["links"]}
+            missing = {f"l{i}" for i in range(300)} - names
+            assert not missing or done.returncode == 3, f"whole, but without {missing}"
+            for line in done.stderr.splitlines():
+                assert re.fullmatch(r"netmon: link: \w+ changed while they were read; try again",
+                                    line), done.stderr
+            same("; ".join(line.removeprefix("netmon: ") for line in done.stderr.splitlines()),
+                 meta.get("reason", ""), "reason")
+    finally:
+        over.set()
+        churn.kill()
+        thread.join()
+    assert 3 in seen, "no dump was disturbed"
 
 
 def test_the_summary_counts_what_is_there(t):
