@@ -11,26 +11,30 @@
 
 #include "cli.h"
 
-/* The counters of a family, and where netmon_forward has them. */
+/*
+ * The counters of a family, and where netmon_forward has them; NULL: Linux has none.
+ * What it calls ForwDatagrams counts packets that leave (IPSTATS_MIB_OUTFORWDATAGRAMS).
+ */
 static const struct counter_row {
-	const char *name, *ipv4, *ipv6; /* "Ip/InReceives" */
+	const char *group, *name, *ipv4, *ipv6; /* "Ip/InReceives" */
 } rows[] = {
-	{"received_packets", "Ip/InReceives", "Ip6/InReceives"},
-	{"delivered_packets", "Ip/InDelivers", "Ip6/InDelivers"},
-	{"forwarded_packets", "Ip/ForwDatagrams", "Ip6/OutForwDatagrams"},
-	{"requested_packets", "Ip/OutRequests", "Ip6/OutRequests"},
-	{"sent_packets", "Ip/OutTransmits", "Ip6/OutTransmits"},
-	{"received_octets", "IpExt/InOctets", "Ip6/InOctets"},
-	{"sent_octets", "IpExt/OutOctets", "Ip6/OutOctets"},
-	{"header_errors", "Ip/InHdrErrors", "Ip6/InHdrErrors"},
-	{"address_errors", "Ip/InAddrErrors", "Ip6/InAddrErrors"},
-	{"no_routes", "Ip/OutNoRoutes", "Ip6/InNoRoutes"},
-	{"input_discards", "Ip/InDiscards", "Ip6/InDiscards"},
-	{"output_discards", "Ip/OutDiscards", "Ip6/OutDiscards"},
+	{"forwarding", "incoming_packets", NULL, NULL},
+	{"forwarding", "outgoing_packets", "Ip/ForwDatagrams", "Ip6/OutForwDatagrams"},
+	{"traffic", "bytes_received", "IpExt/InOctets", "Ip6/InOctets"},
+	{"traffic", "bytes_sent", "IpExt/OutOctets", "Ip6/OutOctets"},
+	{"traffic", "packets_received", "Ip/InReceives", "Ip6/InReceives"},
+	{"traffic", "packets_sent", "Ip/OutTransmits", "Ip6/OutTransmits"},
+	{"traffic", "packets_delivered", "Ip/InDelivers", "Ip6/InDelivers"},
+	{"traffic", "packets_requested", "Ip/OutRequests", "Ip6/OutRequests"},
+	{"dropped", "header_errors", "Ip/InHdrErrors", "Ip6/InHdrErrors"},
+	{"dropped", "address_errors", "Ip/InAddrErrors", "Ip6/InAddrErrors"},
+	{"dropped", "no_routes", "Ip/OutNoRoutes", "Ip6/InNoRoutes"},
+	{"dropped", "input_discards", "Ip/InDiscards", "Ip6/InDiscards"},
+	{"dropped", "output_discards", "Ip/OutDiscards", "Ip6/OutDiscards"},
 };
-enum { RECEIVED, DELIVERED, FORWARDED, RECEIVED_OCTETS = 5, SENT_OCTETS = 6 };
+enum { FORWARDED = 1, RECEIVED_OCTETS, SENT_OCTETS, RECEIVED, DELIVERED = 6 };
 enum { ROWS = NM_COUNT(rows), IPV4 = 0, IPV6 = 1, FAMILIES = 2, WAYS = 4 };
-static const char *const way_names[WAYS] = {"rx_octets", "tx_octets", "rx_packets", "tx_packets"};
+static const char *const way_names[WAYS] = {"rx_bytes", "tx_bytes", "rx_packets", "tx_packets"};
 enum { OF_IPV6, OF_ALL, KINDS }; /* of an interface: the kernel counts no IPv4 there */
 
 struct number {
@@ -104,9 +108,9 @@ static void take_forward(struct sample *s, const struct nm_value *v, const union
 	if (!strcmp(name, "all/ipv6_forwarding"))
 		s->forwarding[IPV6] = n->gauge == 1;
 	for (size_t i = 0; i < ROWS && !v->gauge; i++) {
-		if (!strcmp(rows[i].ipv4, name))
+		if (rows[i].ipv4 && !strcmp(rows[i].ipv4, name))
 			s->v[IPV4][i] = (struct number){true, n->derive};
-		if (!strcmp(rows[i].ipv6, name))
+		if (rows[i].ipv6 && !strcmp(rows[i].ipv6, name))
 			s->v[IPV6][i] = (struct number){true, n->derive};
 	}
 }
@@ -122,37 +126,42 @@ static void take(struct sample *s, const struct nm_reading *r, bool forward)
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
-enum { TOTAL, DELTA, RATE };
-
-/* What is not known, or has started anew, is null. */
+/* "rx_bytes_delta", _rate and _total; what is not known, or has started anew, is null. */
 static void put_number(struct nm_json *j, const char *name, struct number is, struct number was,
-		       int how, double seconds)
+		       double seconds)
 {
-	if (!is.known || (how != TOTAL && (!was.known || was.v > is.v)))
-		nm_json_string(j, name, NULL);
-	else if (how == TOTAL)
-		nm_json_uint(j, name, is.v);
-	else if (how == DELTA)
-		nm_json_uint(j, name, is.v - was.v);
+	char key[64];
+	bool both = is.known && was.known && was.v <= is.v;
+	double delta = both ? (double)(is.v - was.v) : NAN;
+
+	snprintf(key, sizeof(key), "%s_delta", name);
+	if (both)
+		nm_json_uint(j, key, is.v - was.v);
 	else
-		nm_json_number(j, name, round((double)(is.v - was.v) / seconds * 1000) / 1000);
+		nm_json_string(j, key, NULL);
+	snprintf(key, sizeof(key), "%s_rate", name);
+	nm_json_number(j, key, round(delta / seconds * 1000) / 1000);
+	snprintf(key, sizeof(key), "%s_total", name);
+	if (is.known)
+		nm_json_uint(j, key, is.v);
+	else
+		nm_json_string(j, key, NULL);
 }
 
 static void json_family(struct nm_json *j, const char *name, int forwarding,
 			const struct number *is, const struct number *was, double seconds)
 {
-	static const char *const how[] = {"total", "delta", "rate"};
-
 	nm_json_begin(j, name, '{');
 	if (forwarding < 0)
-		nm_json_string(j, "forwarding", NULL);
+		nm_json_string(j, "forwarding_enabled", NULL);
 	else
-		nm_json_bool(j, "forwarding", forwarding);
-	for (int h = TOTAL; h <= RATE; h++) {
-		nm_json_begin(j, how[h], '{');
-		for (size_t i = 0; i < ROWS; i++)
-			put_number(j, rows[i].name, is[i], was[i], h, seconds);
-		nm_json_end(j, '}');
+		nm_json_bool(j, "forwarding_enabled", forwarding);
+	for (size_t i = 0; i < ROWS; i++) {
+		if (!i || strcmp(rows[i].group, rows[i - 1].group) != 0)
+			nm_json_begin(j, rows[i].group, '{');
+		put_number(j, rows[i].name, is[i], was[i], seconds);
+		if (i + 1 == ROWS || strcmp(rows[i].group, rows[i + 1].group) != 0)
+			nm_json_end(j, '}');
 	}
 	nm_json_end(j, '}');
 }
@@ -160,15 +169,9 @@ static void json_family(struct nm_json *j, const char *name, int forwarding,
 static void json_ways(struct nm_json *j, const char *name, const struct number *is,
 		      const struct number *was, double seconds)
 {
-	static const char *const how[] = {"total", "delta", "rate"};
-
 	nm_json_begin(j, name, '{');
-	for (int h = TOTAL; h <= RATE; h++) {
-		nm_json_begin(j, how[h], '{');
-		for (size_t i = 0; i < WAYS; i++)
-			put_number(j, way_names[i], is[i], was[i], h, seconds);
-		nm_json_end(j, '}');
-	}
+	for (size_t i = 0; i < WAYS; i++)
+		put_number(j, way_names[i], is[i], was[i], seconds);
 	nm_json_end(j, '}');
 }
 

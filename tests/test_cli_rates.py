@@ -57,22 +57,38 @@ def test_totals_deltas_and_rates(t):
     _, err = p.communicate(timeout=10)
     same((p.returncode, err), (0, ""), "its end")
     last = documents[-1]
-    same(last["ipv4"]["forwarding"], True, "forwarding")
+    same((last["ipv4"]["forwarding_enabled"], last["ipv6"]["forwarding_enabled"]), (True, False),
+         "forwarding")
     forwarded = snmp(router)["ForwDatagrams"]  # and what the server answers
     assert forwarded >= before["ForwDatagrams"] + 50, forwarded
-    same(last["ipv4"]["total"]["forwarded_packets"], forwarded, "forwarded")
-    start = first["ipv4"]["total"]["forwarded_packets"] - first["ipv4"]["delta"]["forwarded_packets"]
-    same(sum(d["ipv4"]["delta"]["forwarded_packets"] for d in documents), forwarded - start,
-         "deltas")
+    same(last["ipv4"]["forwarding"]["outgoing_packets_total"], forwarded, "forwarded")
+    of = first["ipv4"]["forwarding"]
+    start = of["outgoing_packets_total"] - of["outgoing_packets_delta"]
+    same(sum(d["ipv4"]["forwarding"]["outgoing_packets_delta"] for d in documents),
+         forwarded - start, "deltas")
+    three = lambda *names: {f"{name}_{what}" for name in names for what in ("delta", "rate", "total")}
     for d in documents:
-        delta, rate = (d["ipv4"][what]["forwarded_packets"] for what in ("delta", "rate"))
-        assert abs(rate * d["interval_seconds"] - delta) < 0.01, d
+        of = d["ipv4"]["forwarding"]
+        assert abs(of["outgoing_packets_rate"] * d["interval_seconds"]
+                   - of["outgoing_packets_delta"]) < 0.01, d
         assert 0.2 < d["interval_seconds"] < 4, d["interval_seconds"]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", d["timestamp"]), d
         same(set(d), {"timestamp", "interval_seconds", "ipv4", "ipv6", "interfaces"}, "members")
         same(set(d["interfaces"]), {"lo", "c0", "s0"}, "interfaces")
+        for family in ("ipv4", "ipv6"):
+            same(set(of), three("incoming_packets", "outgoing_packets"), "forwarding")
+            assert three("bytes_received", "bytes_sent", "packets_received", "packets_sent") \
+                <= set(d[family]["traffic"]), d[family]
+            same({v for k, v in d[family]["forwarding"].items() if "incoming" in k}, {None},
+                 "packets on their way in, which Linux does not count")
+        for dev in d["interfaces"].values():
+            same(set(dev), {"ipv4", "ipv6", "total"}, "of an interface")
+            for ways in dev.values():
+                same(set(ways), three("rx_bytes", "tx_bytes", "rx_packets", "tx_packets"), "ways")
     c0 = last["interfaces"]["c0"]
-    same(set(c0["ipv4"]["total"].values()), {None}, "IPv4 of an interface, which nobody counts")
-    same(c0["total"]["total"]["rx_packets"], router.link("c0")["stats64"]["rx"]["packets"], "c0")
+    same(set(c0["ipv4"].values()), {None}, "IPv4 of an interface, which nobody counts")
+    same(c0["total"]["rx_packets_total"], router.link("c0")["stats64"]["rx"]["packets"], "c0")
+    assert c0["total"]["rx_bytes_delta"] is not None and c0["total"]["rx_bytes_rate"] is not None
 
 
 def test_a_table_for_people(t):
