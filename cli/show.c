@@ -119,6 +119,9 @@ static int show_live(struct show *s, FILE *record)
 		begin_array(s, src);
 		err = nm_dump(s->v, i);
 		end_array(s);
+		/* a routing table that nobody has put a route into is no table of the kernel's */
+		if (arg.table && (err == -ENOENT || nm_source_error(s->v, i) == -ENOENT))
+			continue;
 		if (err && !ferror(stdout)) {
 			char why[256];
 

@@ -21,6 +21,15 @@ NOUNS = ["link", "address", "route", "neighbor", "mdb", "rule", "forward"]
 TOOLKIT = {"netmon-device": "link", "netmon-route": "route", "netmon-neighbor": "neighbor",
            "netmon-mdb": "mdb", "netmon-rule": "rule"}
 
+OPTIONS = {  # what each of them takes besides
+    "netmon-device": ["--extended", "--addresses", "--extended --addresses", "--json"],
+    "netmon-route": ["--ipv4", "--ipv6", "--ipv4 --ipv6", "--table main", "--table 100 --ipv4"],
+    "netmon-neighbor": ["--arp", "--ndp", "--bridge", "--arp --ndp --bridge", "--interface a0",
+                        "--bridge --interface b1"],
+    "netmon-mdb": ["--interface br0", "--interface a0"],
+    "netmon-rule": ["--ipv4", "--ipv6", "--table 100"],
+}
+
 
 def network(t):
     """Something of everything."""
@@ -250,6 +259,18 @@ def test_routes_by_family_and_table(t):
              f"routes with {words}")
 
 
+def test_a_table_without_routes_is_empty(t):
+    ns = network(t)
+    for words in (["--table", "12345"], ["--table", "main"], ["--table", "12345", "-6"]):
+        done = t.netmon("route", *words, ns=ns)
+        same(done.stderr, "", f"words about {words}")
+        document = json.loads(done.stdout)
+        validate(t, "route", document)
+        ours = {r["table_name"] if "table_name" in r else r["table"]
+                for r in document.get("ipv4", []) + document["ipv6"]}
+        same((ours, document["metadata"]["complete"]), ({"main"} & set(words), True), f"{words}")
+
+
 def test_neighbours_by_kind_and_interface(t):
     ns = network(t)
     ns.ip("addr add 10.9.0.1/24 dev a1")
@@ -299,6 +320,10 @@ def test_the_toolkits_names(t):
         here = json.loads(ns.run(*run, "--no-unknown-attrs"))
         validate(t, noun, here)
         assert noun in ns.run(*run, "--summary").splitlines()[0], f"{name} --summary"
+        for option in OPTIONS[name]:
+            options = option.split()
+            validate(t, noun, json.loads(ns.run(*run, *options)))
+            assert ns.run(*run, *options, "--summary").startswith(f"{noun}\n"), f"{name} {option}"
     device = [*t.build.outer_prefix(), t.dir / "netmon-device"]
     arrays = lambda *words: set(json.loads(ns.run(*device, *words))) - {"summary", "metadata"}
     same(arrays(), {"links"}, "netmon-device")
