@@ -296,7 +296,7 @@ static void layout(size_t *name, bool shown[static FIELDS], size_t *spark)
 		*name = 20;
 	used = *name + 2 + 8;
 	for (enum field i = 0; i < FIELDS; i++) {
-		shown[i] = used + 2 + field_rows[i].width <= room;
+		shown[i] = (!i || shown[i - 1]) && used + 2 + field_rows[i].width <= room;
 		used += shown[i] ? 2 + field_rows[i].width : 0;
 	}
 	*spark = room > used + 4 ? room - used - 2 : 0;

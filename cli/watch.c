@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -174,9 +175,10 @@ static int compare(void *user, const char *what, struct flat *f)
 			free(who);
 			return 0;
 		}
-		k->changes++;
-		if (!w->quiet)
+		if (!w->quiet) {
+			k->changes++;
 			tell(w, k, NULL, f);
+		}
 	} else {
 		k->changes++;
 		tell(w, k, &k->flat, f);
@@ -408,6 +410,15 @@ static size_t name_all(const char **name)
 	return n;
 }
 
+static void print_sums(const struct watch *w, size_t n)
+{
+	if (isatty(STDOUT_FILENO)) /* which shows ^C */
+		putchar('\n');
+	for (size_t i = 0; i < n; i++)
+		printf("%s: %" PRIu64 " added, %" PRIu64 " removed, %" PRIu64 " changed\n",
+		       w[i].noun->name, w[i].added, w[i].removed, w[i].changed);
+}
+
 static size_t names_of(const char **name)
 {
 	static const char *const some[] = {"link", "route", "neighbor", "mdb", "rule"};
@@ -444,9 +455,7 @@ int show_watch(void)
 		one = follow(w, n);
 	status = one ? one : status;
 	if (arg.since_start && arg.format != FORMAT_NDJSON && status != USAGE && status != FAILED)
-		for (size_t i = 0; i < n; i++)
-			printf("%s: %" PRIu64 " added, %" PRIu64 " removed, %" PRIu64 " changed\n",
-			       w[i].noun->name, w[i].added, w[i].removed, w[i].changed);
+		print_sums(w, n);
 	for (size_t i = 0; i < n; i++)
 		close_watch(&w[i]);
 	free(w);

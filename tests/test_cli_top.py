@@ -25,7 +25,7 @@ class Screen:
                           t.build.environment(t.directory("top")).items() if "SAN" in k)
         self.pid = t.dir / "pid"
         self.call("new-session", "-d", "-x", columns, "-y", rows, "sh", "-c",
-                  f"stty -g > {t.dir}/before; {env} {options} LC_ALL=C.UTF-8 {run}; "
+                  f"trap : INT; stty -g > {t.dir}/before; {env} {options} LC_ALL=C.UTF-8 {run}; "
                   f"status=$?; stty -g > {t.dir}/after; echo \"ended with $status\"; "
                   "exec sleep 60",
                   env={**os.environ, "LC_ALL": "C.UTF-8"})
@@ -99,6 +99,72 @@ def test_a_live_table(t):
     screen.shows(r"^ended with 0$")
     assert "interface" not in screen.text(), "the terminal's own screen is not back"
     same((t.dir / "after").read_text(), (t.dir / "before").read_text(), "modes of the terminal")
+
+
+TOP = """\
+netmon top  TIME  every 0.3 s
+
+interface  state              rx           tx  rx pkt/s  tx pkt/s   err/s   used
+a0         ○ idle        0 bit/s      0 bit/s         0         0       0  0.0 %
+b0         ○ idle        0 bit/s      0 bit/s         0         0       0  0.0 %
+gone0      ✗ down        0 bit/s      0 bit/s         0         0       0  0.0 %
+lo         ○ idle        0 bit/s      0 bit/s         0         0       0      -
+
+q quit  r t p P e u n sort  / filter  arrows scroll
+"""
+
+
+def timeless(text):
+    return re.sub(r"\d\d:\d\d:\d\d(\.\d+)?", "TIME", text)
+
+
+def test_the_whole_screen(t):
+    """As it is meant to look, at 80 columns, at 132, at 40, and at 80 again."""
+    ns = network(t)
+    screen = Screen(t, ns, ["top", "--interval", "0.3"], rows=9)
+    expected = TOP.splitlines()
+
+    def looks(columns, upto):  # the last column depends on what speed a kernel gives a veth
+        shown = timeless(screen.text()).splitlines()
+        return max(map(len, shown)) <= columns and \
+            [line[:upto].rstrip() for line in shown] == [line[:upto].rstrip() for line in expected]
+
+    for columns, upto in ((80, 72), (132, 72), (40, 33), (80, 72)):
+        screen.call("resize-window", "-x", columns, "-y", 9)
+        try:
+            until(lambda: looks(columns, upto), "")
+        except AssertionError:
+            raise AssertionError(f"{columns} columns:\n{screen.text()}") from None
+
+
+def test_watch_on_a_terminal(t):
+    """Lines that a person reads; the end by Ctrl-C, with the sums."""
+    ns = network(t)
+    screen = Screen(t, ns, ["watch", "link", "--since-start"], columns=132)
+    mtu = 1300
+    while not re.search("links lo", screen.text()):  # it listens
+        mtu += 1
+        ns.ip(f"link set lo mtu {mtu}")
+        threading.Event().wait(0.05)
+    ns.ip("link set a0 mtu 1400")
+    ns.ip("link del gone0")
+    screen.shows(r"^.* - links gone0 .*")
+    lines = [line for line in timeless(screen.text()).splitlines() if "links lo" not in line]
+    same(lines[:2], ["TIME ~ links a0: mtu 1500 -> 1400 (1. change)",
+                     "TIME - links gone0 mtu 1500 operstate down (1. change)"], "lines")
+    coloured = screen.call("capture-pane", "-p", "-e")
+    for color, line in ((33, "~ links"), (31, "- links")):
+        assert re.search(rf"\x1b\[{color}m(\x1b\[49m)?{line}", coloured), coloured
+    screen.type("C-c")
+    screen.shows(r"^link: 0 added, 1 removed, \d+ changed$")
+    screen.shows(r"^ended with 0$")
+
+    plain = Screen(t, ns, ["watch", "link"], env="NO_COLOR=1")
+    while not re.search("links lo", plain.text()):
+        mtu += 1
+        ns.ip(f"link set lo mtu {mtu}")
+        threading.Event().wait(0.05)
+    assert "\x1b[3" not in plain.call("capture-pane", "-p", "-e"), "NO_COLOR"
 
 
 def test_it_ends_cleanly_when_told_to(t):
