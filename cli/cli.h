@@ -102,7 +102,7 @@ struct identity { /* what makes two entries of two times the same one */
 	const char *is;
 	bool skip;             /* nothing but counters */
 	const char *key[8];    /* none: all of it */
-	const char *moves[10]; /* what differs all the time, and everything below it */
+	const char *moves[12]; /* what differs all the time, and everything below it */
 	const char *unsaid[2]; /* what events do not tell; "*": all that did not change */
 };
 

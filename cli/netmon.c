@@ -572,7 +572,12 @@ int main(int argc, char **argv)
 			puts("netmon " NM_VERSION);
 			return close_output();
 		}
-		if (!*name || *name == '-')
+		if (*name == '-')
+			return fail(
+				USAGE,
+				"%s: a command comes first, such as link; `netmon --help` lists them",
+				name);
+		if (!*name)
 			return help_all(stderr);
 		skip = 2;
 		arg.noun = noun_named(name);

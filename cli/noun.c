@@ -202,7 +202,7 @@ static const struct identity identities[] = {
 	 .moves = {"stats64", "stats", "af_spec.inet6.stats", "af_spec.inet6.icmp6stats",
 		   "af_spec.inet6.cacheinfo", "event", "vfinfo_list[].stats",
 		   "linkinfo.data.*_timer", "linkinfo.slave_data.*_timer",
-		   "linkinfo.data.mcast_querier_state"},
+		   "linkinfo.data.mcast_querier_state", "linkinfo.data.fdb_n_learned"},
 	 .unsaid = {"num_vf", "vfinfo_list"}},
 	{.source = "addresses",
 	 .key = {"index", "family", "address", "local", "prefixlen"},

@@ -495,7 +495,8 @@ def test_a_pipe_that_closes_is_no_error(t):
 def test_what_people_mistype(t):
     ns = network(t)
     for words, says in ((["rout"], "\"route\""), (["neihgbor"], "\"neighbor\""),
-                        (["arp"], "`netmon --help`"), (["options"], "options: "),
+                        (["arp"], "`netmon --help`"),
+                        (["--summary", "link"], "--summary: a command comes first"), (["options"], "options: "),
                         (["route", "--ipv"], "--ipv4"), (["route", "--sumary"], "--summary"),
                         (["route", "--arp"], "route takes no --arp"),
                         (["route", "--table"], "TABLE"), (["route", "--table", "nosuch"], "nosuch"),

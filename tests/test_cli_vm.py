@@ -3,7 +3,7 @@
 
 import json
 
-from harness import PATIENCE, same, time_limit, vm
+from harness import PATIENCE, same, time_limit, until, vm
 from test_cli_changes import Watch, snapshot
 from test_cli_show import shown, validate
 from test_dpll import Sim
@@ -123,3 +123,66 @@ def test_clocks(t):
     sim.do("dev 0 lock_status 4")
     assert "-> holdover" in said(watch, "~ devices"), watch.lines
     watch.end()
+
+
+def switch(t):
+    """Kinds of links that few kernels have, and what moves by itself on a bridge."""
+    ns = t.namespace()
+    ns.batch(["link add br0 type bridge vlan_filtering 1 mcast_querier 1 mcast_vlan_snooping 1 "
+              "mcast_stats_enabled 1 stp_state 1 forward_delay 200 vlan_stats_enabled 1",
+              "link add bond0 type bond mode 802.3ad miimon 100", "link add vrf0 type vrf table 10",
+              "link set vrf0 up", "link add d0 type dummy", "link set d0 up",
+              "link add d0.7 link d0 type vlan id 7", "link add vx0 type vxlan id 7 dstport 4789",
+              "link add m0 link d0 type macvlan", "link add gre0x type gretap remote 192.0.2.9 local 192.0.2.1"])
+    for i in range(3):
+        ns.veth(f"p{i}", f"q{i}")
+    ns.batch(["link set p0 master br0", "link set p1 down", "link set p1 master bond0",
+              "link set p2 master vrf0", "link set br0 up", "link set bond0 up", "link set p1 up",
+              "addr add 192.0.2.1/24 dev p2", "route add 198.51.100.0/24 via 192.0.2.2 vrf vrf0",
+              "addr add 203.0.113.1/24 dev q2", "route add blackhole 198.51.101.0/24 table 10"])
+    ns.run("bridge", "vlan", "add", "dev", "p0", "vid", "10")
+    ns.run("bridge", "vlan", "add", "dev", "br0", "vid", "10", "self")
+    ns.run("bridge", "vlan", "global", "set", "dev", "br0", "vid", "10", "mcast_snooping", "1",
+           "mcast_querier", "1")
+    ns.run("bridge", "mdb", "add", "dev", "br0", "port", "p0", "grp", "239.1.2.3", "temp", "vid", "10")
+    return ns
+
+
+@vm
+@time_limit(120)
+def test_kinds_of_links_are_validated_and_what_moves_is_no_difference(t):
+    ns = switch(t)
+    for noun in ("link", "mdb", "neighbor", "route", "rule", "forward", "address", "all"):
+        validate(t, noun, shown(t, noun, ns=ns))
+        assert noun == "all" or t.netmon(noun, "--summary", ns=ns).stdout.startswith(noun), noun
+    kinds = shown(t, "link", ns=ns)["summary"]["links"]["by_kind"]
+    assert {"bridge", "bond", "vrf", "dummy", "vlan", "vxlan", "macvlan"} <= set(kinds), kinds
+    until(lambda: "state forwarding" in ns.run("bridge", "link", "show", "dev", "p0"),
+          "the port to forward", timeout=60)
+    paths = {noun: snapshot(t, ns, noun) for noun in ("link", "mdb", "route", "rule", "forward")}
+    ns.frames("q0", count=20, size=200)
+    timer = lambda: json.dumps(shown(t, "mdb", ns=ns)["mdb"])
+    before = timer()
+    until(lambda: timer() != before, "a timer to move")
+    for noun, path in paths.items():
+        same(t.netmon("diff", path, ns=ns, ok=(0, 1)).stdout, "", f"difference of {noun}")
+
+
+@vm
+def test_the_way_through_a_vrf(t):
+    ns = switch(t)
+    ns.sysctl("ipv4/conf/all/rp_filter", 0)
+    ns.sysctl("ipv4/conf/p2/rp_filter", 0)
+    for dev in ("all", "p2", "vrf0"):
+        ns.sysctl(f"ipv4/conf/{dev}/forwarding", 1)
+    words = ["--from", "192.0.2.7", "--iif", "p2"]
+    for address, stop in (("198.51.100.9", None), ("198.51.101.9", "route"), ("198.51.102.9", "route")):
+        got = ns.run("ip", "-j", "route", "get", address, "from", "192.0.2.7", "iif", "p2", ok=None)
+        document = json.loads(t.netmon("explain", "--json", address, *words, ns=ns).stdout)
+        steps = {step["step"]: step for step in document["steps"]}
+        same((document["stopped_by"], not got.strip()), (stop, bool(stop)), f"way to {address}")
+        if address != "198.51.102.9":
+            same((steps["rule"]["entry"].get("l3mdev"), steps["route"]["entry"]["table"]), (1, 10),
+                 f"rule and table of {address}")
+        if not stop:
+            same(steps["next hop"]["entry"]["gateway"], json.loads(got)[0]["gateway"], "next hop")
