@@ -100,10 +100,11 @@ struct identity { /* what makes two entries of two times the same one */
 	const char *has;  /* only entries that have this: some plugins' sources share a name */
 	const char *only; /* the others are no such thing: "linkinfo.kind" is "\"bridge\"" */
 	const char *is;
-	bool skip;             /* nothing but counters */
-	const char *key[8];    /* none: all of it */
-	const char *moves[12]; /* what differs all the time, and everything below it */
-	const char *unsaid[2]; /* what events do not tell; "*": all that did not change */
+	bool skip;               /* nothing but counters */
+	const char *key[8];      /* none: all of it */
+	const char *moves[12];   /* what differs all the time, and everything below it */
+	const char *unsaid[2];   /* what events do not tell; "*": all that did not change */
+	const char *undumped[2]; /* what only events tell */
 };
 
 /* A list within an entry whose elements are compared one by one. */
@@ -188,8 +189,9 @@ size_t flat_compare(const struct identity *id, const struct flat *a, const struc
 		    void *user);
 void flat_free(struct flat *f);
 void flat_add(struct flat *f, const char *path, const char *value);
-/* An event has less than a dump: what it never tells is as it was. */
-void flat_keep_unsaid(struct flat *f, const struct flat *was, const struct identity *id);
+/* Whether it has one of these paths; and those that it has not, as they were. */
+bool flat_has(const struct flat *f, const char *const paths[2]);
+void flat_keep(struct flat *f, const struct flat *was, const char *const paths[2]);
 /* "mtu 1500 -> 1400, ..." of one change, or as JSON; either may be NULL. */
 void say_change(struct nm_json *j, const char *what, const char *who, const struct identity *id,
 		const struct flat *old, const struct flat *new);

@@ -524,15 +524,27 @@ bool flat_wanted(const struct flat *f, const struct identity *id)
 	return (!id->skip || arg.counters) && (!id->only || (is && !strcmp(is, id->is)));
 }
 
-void flat_keep_unsaid(struct flat *f, const struct flat *was, const struct identity *id)
+static bool any_of(const char *const paths[2], const char *path)
+{
+	return (paths[0] && !strcmp(paths[0], "*")) || among(paths, 2, path);
+}
+
+bool flat_has(const struct flat *f, const char *const paths[2])
+{
+	size_t i = 0;
+
+	while (i < f->n && !any_of(paths, f->v[i].path))
+		i++;
+	return i < f->n;
+}
+
+void flat_keep(struct flat *f, const struct flat *was, const char *const paths[2])
 {
 	size_t n = f->n;
 
 	for (size_t i = 0; i < was->n; i++)
-		if ((id->unsaid[0] && !strcmp(id->unsaid[0], "*")) ||
-		    among(NM_ARRAY(id->unsaid), was->v[i].path))
-			if (!flat_get(f, was->v[i].path))
-				append(f, was->v[i].path, was->v[i].value);
+		if (any_of(paths, was->v[i].path) && !flat_get(f, was->v[i].path))
+			append(f, was->v[i].path, was->v[i].value);
 	if (f->n != n)
 		qsort(f->v, f->n, sizeof(*f->v), by_path);
 }
@@ -584,7 +596,8 @@ size_t flat_compare(const struct identity *id, const struct flat *a, const struc
 
 		i += order <= 0;
 		k += order >= 0;
-		if (ignored(id, path) || (old && new && !strcmp(old, new)))
+		/* an empty list is as good as none */
+		if (ignored(id, path) || !strcmp(old ? old : "[]", new ? new : "[]"))
 			continue;
 		n++;
 		if (differs)

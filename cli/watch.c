@@ -22,6 +22,8 @@ struct known { /* an entry as it was told last */
 
 struct watch {
 	const struct noun *noun;
+	const char *const *name; /* all that are watched */
+	size_t names;
 	struct nm_view *v;
 	struct nm_json *scratch; /* where an entry becomes JSON */
 	FILE *to;
@@ -156,8 +158,11 @@ static int compare(void *user, const char *what, struct flat *f)
 	hash(what, who, key);
 	at = nm_map_get(&w->known, key);
 	k = at ? *at : NULL;
-	if (k && w->event)
-		flat_keep_unsaid(f, &k->flat, id);
+	if (k && w->event) {
+		flat_keep(f, &k->flat, id->unsaid);
+		if (id->undumped[0] && !flat_has(&k->flat, id->undumped))
+			flat_keep(&k->flat, f, id->undumped);
+	}
 	if (gone && k) {
 		k->changes++;
 		tell(w, k, &k->flat, NULL);
@@ -191,11 +196,25 @@ static int compare(void *user, const char *what, struct flat *f)
 	return 1;
 }
 
+/* What two commands show is told once, where both are watched. */
+static bool told_elsewhere(const struct watch *w, const struct nm_source *s)
+{
+	static const char *const twice[][3] = {{"mdb", "ports", "link"},
+					       {"mdb", "bridges", "link"}};
+
+	for (size_t i = 0; i < NM_COUNT(twice); i++)
+		if (!strcmp(w->noun->name, twice[i][0]) && !strcmp(s->what, twice[i][1]))
+			for (size_t k = 0; k < w->names; k++)
+				if (!strcmp(w->name[k], twice[i][2]))
+					return true;
+	return false;
+}
+
 /* Events tell of it, or it is asked for link by link, which is done again and again. */
 static bool watched(const struct watch *w, const struct nm_source *s)
 {
-	return noun_shows(w->noun, s) && (s->group[0] || s->mcast || s->each) &&
-	       !identity_of(s->what, NULL)->skip;
+	return !told_elsewhere(w, s) && noun_shows(w->noun, s) &&
+	       (s->group[0] || s->mcast || s->each) && !identity_of(s->what, NULL)->skip;
 }
 
 /* Through the same JSON as everything else: what a snapshot shows is what is compared. */
@@ -292,7 +311,7 @@ static int dump_all(struct watch *w, bool polled)
 	return status;
 }
 
-static int open_watch(struct watch *w, const char *name)
+static int open_watch(struct watch *w, const char *name, const char *const *all, size_t n_all)
 {
 	const struct noun *n = noun_named(name);
 	int status;
@@ -300,8 +319,11 @@ static int open_watch(struct watch *w, const char *name)
 	if (!n)
 		return fail(USAGE, "watch %s: no such thing; `netmon --help` lists what is shown",
 			    name);
-	*w = (struct watch){
-		.noun = n, .known = {.key = 16, .val = sizeof(struct known *)}, .quiet = true};
+	*w = (struct watch){.noun = n,
+			    .name = all,
+			    .names = n_all,
+			    .known = {.key = 16, .val = sizeof(struct known *)},
+			    .quiet = true};
 	status = open_view(&w->v, noun_plugin(n), NULL, NM_EVENTS);
 	if (status)
 		return status;
@@ -447,7 +469,7 @@ int show_watch(void)
 	sigaction(SIGINT, &end, NULL);
 	sigaction(SIGTERM, &end, NULL);
 	for (; one != USAGE && one != FAILED && n < wanted; n++) {
-		one = open_watch(&w[n], name[n]);
+		one = open_watch(&w[n], name[n], name, wanted);
 		status = one ? one : status;
 	}
 	/* What cannot be had does not hide the rest. */

@@ -169,6 +169,29 @@ def test_kinds_of_links_are_validated_and_what_moves_is_no_difference(t):
 
 
 @vm
+def test_a_port_of_two_commands_is_told_once(t):
+    ns = switch(t)
+    watch = Watch(t, ns, "link", "mdb").ready(ns)
+    ns.run("bridge", "vlan", "add", "dev", "p0", "vid", "20")
+    assert "af_spec.vlan_info[20].vid (none) -> 20" in said(watch, "~ ports p0"), watch.lines
+    ns.run("bridge", "link", "set", "dev", "p0", "isolated", "on")
+    said(watch, "isolated 0 -> 1")
+    ns.ip("link set vrf0 mtu 1400")
+    said(watch, "links vrf0")
+    watch.end()
+    same(len([line for line in watch.lines if "isolated" in line]), 1, f"told: {watch.lines}")
+    alone = Watch(t, ns, "mdb")
+    until(lambda: alone.see("ports p0", 0.2) or flip(ns), "mdb alone to tell of its port")
+    assert not [line for line in alone.lines if "vlan_info" in line], alone.lines
+    alone.end()
+
+
+def flip(ns):
+    for state in ("off", "on"):
+        ns.run("bridge", "link", "set", "dev", "p0", "isolated", state)
+
+
+@vm
 def test_the_way_through_a_vrf(t):
     ns = switch(t)
     ns.sysctl("ipv4/conf/all/rp_filter", 0)
