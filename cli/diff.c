@@ -182,7 +182,8 @@ static int keep(void *user, const char *what, struct flat *f)
 		s->v = more;
 		s->room = s->room ? 2 * s->room : 256;
 	}
-	s->v[s->n++] = (struct item){strdup(what), who, s->n, id, *f};
+	s->v[s->n] = (struct item){strdup(what), who, s->n, id, *f};
+	s->n++;
 	*f = (struct flat){0};
 	return 1;
 }

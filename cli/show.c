@@ -92,11 +92,15 @@ static void end_array(struct show *s)
 /* One reason behind another; one that has no room was printed anyway. */
 static void add_why(char *to, size_t size, const char *why)
 {
-	if (strlen(to) + strlen(why) + sizeof("; ") > size)
+	size_t n = strlen(to), len = strlen(why);
+
+	if (n + sizeof("; ") + len > size)
 		return;
-	if (*to)
-		strcat(to, "; ");
-	strcat(to, why);
+	if (n) {
+		to[n++] = ';';
+		to[n++] = ' ';
+	}
+	memcpy(to + n, why, len + 1);
 }
 
 /* Streamed: a million entries need no memory. */

@@ -287,6 +287,7 @@ static void put_sparkline(const struct iface *f, size_t cells)
 static void layout(size_t *name, bool shown[static FIELDS], size_t *spark)
 {
 	size_t room = columns(), used;
+	bool fits = true;
 
 	*name = 9;
 	for (size_t i = 0; i < top.n; i++)
@@ -296,7 +297,8 @@ static void layout(size_t *name, bool shown[static FIELDS], size_t *spark)
 		*name = 20;
 	used = *name + 2 + 8;
 	for (enum field i = 0; i < FIELDS; i++) {
-		shown[i] = (!i || shown[i - 1]) && used + 2 + field_rows[i].width <= room;
+		fits &= used + 2 + field_rows[i].width <= room;
+		shown[i] = fits;
 		used += shown[i] ? 2 + field_rows[i].width : 0;
 	}
 	*spark = room > used + 4 ? room - used - 2 : 0;

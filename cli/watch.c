@@ -436,7 +436,7 @@ static void print_sums(const struct watch *w, size_t n)
 {
 	if (isatty(STDOUT_FILENO)) /* which shows ^C */
 		putchar('\n');
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n && w[i].noun; i++)
 		printf("%s: %" PRIu64 " added, %" PRIu64 " removed, %" PRIu64 " changed\n",
 		       w[i].noun->name, w[i].added, w[i].removed, w[i].changed);
 }
