@@ -399,6 +399,8 @@ static int follow(struct watch *w, size_t n)
 			t = (struct timespec){.tv_nsec = nm_rest(w[i].v) * 1000000L};
 			ppoll(NULL, 0, &t, &awake);
 		}
+		if (ended)
+			break;
 		wait = patience(w, n, next);
 		t = (struct timespec){wait / 1000, wait % 1000 * 1000000L};
 		if (ppoll(fds, nfds, wait < 0 ? NULL : &t, &awake) < 0)
