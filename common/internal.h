@@ -5,6 +5,7 @@
 
 #include <libmnl/libmnl.h>
 #include <linux/if.h>
+#include <string.h>
 
 #include "netmon.h"
 
@@ -65,7 +66,13 @@ struct view {
 	size_t owned;                /* instances of this reading that have an owner */
 	const char *each;            /* the kind of links that a source is asked for; may be NULL */
 	bool begun;                  /* the answer's object: the next message goes on with it */
-	unsigned renamed;            /* times that a name of an interface was new */
+	struct {
+		const struct nm_source *source; /* NULL: no message so far */
+		uint16_t type;
+		uint8_t af;
+		bool gone;
+	} like;           /* what rtnetlink's last message was */
+	unsigned renamed; /* times that a known name of an interface became another */
 
 	struct nm_notice *first, **last;
 	size_t waiting;
@@ -129,11 +136,16 @@ struct nm_json {
 	bool named[2];           /* were loaded */
 	const struct view *of;   /* what is remembered belongs to this view */
 	unsigned renamed, epoch; /* and to these names of interfaces */
+	unsigned nameless;       /* interfaces that had no name so far: they may get one */
+	struct {
+		char text[4]; /* "0." to "255." */
+		uint32_t len;
+	} octet[256];
 	char buf[1 << 15];
 };
 void nm_shapes_free(struct nm_json *j);
 void nm_put_text(struct nm_json *j, const char *s, size_t len);
-void nm_put_number(struct nm_json *j, uint64_t u, bool negative);
+void nm_put_digits(struct nm_json *j, uint64_t u, bool negative);
 void nm_put_quoted(struct nm_json *j, const char *text, size_t max);
 void nm_put_hex(struct nm_json *j, const uint8_t *p, size_t len, char between);
 void nm_json_open(struct nm_json *j, char bracket); /* behind a key that was written */
@@ -149,6 +161,23 @@ static inline void nm_put(struct nm_json *j, char c)
 	*nm_room(j, 1) = c;
 	j->at++;
 }
+static inline void nm_put_number(struct nm_json *j, uint64_t u, bool negative)
+{
+	if (u < 10 && !negative)
+		nm_put(j, (char)('0' + u));
+	else
+		nm_put_digits(j, u, negative);
+}
+/* Short texts are copied by the piece: up to 31 bytes behind them are read, and written over. */
+#define NM_SLACK 32
+static inline void nm_put_short(struct nm_json *j, const char *s, size_t len)
+{
+	char *to = nm_room(j, len + NM_SLACK);
+
+	for (size_t i = 0; i < len; i += NM_SLACK)
+		memcpy(to + i, s + i, NM_SLACK);
+	j->at = to + len;
+}
 /* What separates the next element from the one before. */
 static inline void nm_json_element(struct nm_json *j)
 {
@@ -159,15 +188,84 @@ static inline void nm_json_element(struct nm_json *j)
 		nm_json_broken(j);
 }
 
-/* decode.c */
-const struct nlattr *nm_attr_first(const void *from, const void *end);
-const struct nlattr *nm_attr_next(const struct nlattr *a, const void *end);
+/* What is done for everything that is read is not a call of a library. */
+static inline const void *nm_payload(const struct nlattr *a)
+{
+	return (const char *)a + NLA_HDRLEN;
+}
+static inline uint16_t nm_payload_len(const struct nlattr *a)
+{
+	return (uint16_t)(a->nla_len - NLA_HDRLEN);
+}
+static inline uint16_t nm_type(const struct nlattr *a)
+{
+	return a->nla_type & NLA_TYPE_MASK;
+}
+static inline const void *nm_msg_payload(const struct nlmsghdr *h)
+{
+	return (const char *)h + NLMSG_HDRLEN;
+}
+static inline size_t nm_msg_payload_len(const struct nlmsghdr *h)
+{
+	return h->nlmsg_len - NLMSG_HDRLEN;
+}
+static inline const void *nm_msg_end(const struct nlmsghdr *h)
+{
+	return (const char *)h + h->nlmsg_len;
+}
+/* The first byte behind a header of this size. */
+static inline const void *nm_msg_attrs(const struct nlmsghdr *h, size_t size)
+{
+	return (const char *)h + NLMSG_HDRLEN + NLMSG_ALIGN(size);
+}
 static inline const void *nm_attr_end(const struct nlattr *a)
 {
 	return (const char *)a + a->nla_len;
 }
+/* mnl_attr_ok() takes an int: what is left must be compared as a size first. */
+static inline const struct nlattr *nm_attr_at(const void *at, size_t left)
+{
+	const struct nlattr *a = at;
+
+	return left >= sizeof(*a) && a->nla_len >= sizeof(*a) && a->nla_len <= left ? a : NULL;
+}
+static inline const struct nlattr *nm_attr_first(const void *from, const void *end)
+{
+	return (const char *)from < (const char *)end ?
+		       nm_attr_at(from, (size_t)((const char *)end - (const char *)from)) :
+		       NULL;
+}
+static inline const struct nlattr *nm_attr_next(const struct nlattr *a, const void *end)
+{
+	size_t step = NLA_ALIGN(a->nla_len), left = (size_t)((const char *)end - (const char *)a);
+
+	return step < left ? nm_attr_at((const char *)a + step, left - step) : NULL;
+}
 /* Up to 8 bytes as the kernel's number of that width, 0 for other widths. */
-uint64_t nm_load(const void *p, size_t len);
+static inline uint64_t nm_load(const void *p, size_t len)
+{
+	uint8_t u8;
+	uint16_t u16;
+	uint32_t u32;
+	uint64_t u64;
+
+	switch (len) {
+	case 1:
+		memcpy(&u8, p, 1);
+		return u8;
+	case 2:
+		memcpy(&u16, p, 2);
+		return u16;
+	case 4:
+		memcpy(&u32, p, 4);
+		return u32;
+	case 8: /* 64-bit attributes are aligned to 4 bytes only */
+		memcpy(&u64, p, 8);
+		return u64;
+	default:
+		return 0;
+	}
+}
 
 /* link_kinds.c: of IFLA_INFO_KIND and IFLA_INFO_SLAVE_KIND */
 extern const struct nm_case nm_link_kinds[], nm_port_kinds[];

@@ -17,29 +17,48 @@
 #include "internal.h"
 #include "names.h"
 
-/* Bytes that were printed last, and the text that they made. */
-#define MEMO_RAW  16
-#define MEMO_TEXT 72
+/*
+ * Bytes that were printed last, and the text that they made.  All texts that are kept, keys and
+ * elements, start with a comma, which the first element of a container leaves out.
+ */
+#define MEMO_RAW   16
+#define HEAD_RAW   32
+#define MEMO_TEXT  (96 + NM_SLACK)
+#define ARRAY_RAW  512
+#define ARRAY_TEXT 4096
 struct memo {
-	uint8_t raw[MEMO_RAW], raw_len;
+	uint16_t raw_len;
+	uint8_t vain;          /* times that it was another value, one after the other */
 	unsigned epoch, depth; /* of struct nm_json */
 	unsigned len;
 };
 
+struct array_memo {
+	struct memo m;
+	uint8_t raw[ARRAY_RAW];
+	char text[ARRAY_TEXT + NM_SLACK];
+};
+
 struct shape_row {
-	uint8_t key_len, name_len;
-	char key[64];  /* "\"oif\":" */
-	char name[72]; /* "\"oif_name\":", where the value has a name beside it */
-	struct shape *sub;
+	uint8_t key_len; /* 0: no row */
+	bool keeps, number, many;
 	struct memo memo;
+	uint8_t raw[MEMO_RAW];
+	char key[64 + NM_SLACK]; /* ",\"oif\":" */
 	char text[MEMO_TEXT];
+	union {
+		struct shape *sub;
+		struct array_memo *array; /* of NM_ARRAY_OF, when one was printed */
+	};
 };
 
 struct shape { /* how a table is printed */
 	const struct nm_table *table;
 	struct shape *attrs;
+	bool keeps; /* the head, all members of the struct */
 	struct memo head;
-	char text[256]; /* of the head: all members of the struct */
+	uint8_t raw[HEAD_RAW];
+	char text[256 + NM_SLACK];
 	struct shape_row row[];
 };
 
@@ -48,11 +67,6 @@ struct range { /* of attributes */
 };
 
 static void object(struct nm_json *j, struct shape *s, const uint8_t *p, size_t len);
-
-static inline uint16_t type_of(const struct nlattr *a)
-{
-	return a->nla_type & NLA_TYPE_MASK;
-}
 
 /* ---- what is printed again and again -------------------------------------------------- */
 
@@ -63,14 +77,25 @@ static char *lower(char *to, const char *end, const char *s)
 	return to;
 }
 
-/* "name": or "name_suffix":, without the prefix that the table's symbols share. */
-static uint8_t make_key(char *to, size_t size, const char *name, size_t prefix, const char *suffix)
+/* ,"name": without the prefix that the table's symbols share. */
+static uint8_t make_key(char to[static 64], const char *name, size_t prefix)
 {
-	char *p = to, *end = to + size - sizeof("_name\":");
+	char *p = to;
 
+	*p++ = ',';
 	*p++ = '"';
-	p = lower(p, end, name + (strlen(name) > prefix ? prefix : 0));
-	return (uint8_t)(p - to + sprintf(p, "%s\":", suffix));
+	p = lower(p, to + 64 - sizeof("\":"), name + (strlen(name) > prefix ? prefix : 0));
+	*p++ = '"';
+	*p++ = ':';
+	return (uint8_t)(p - to);
+}
+
+static bool worth_keeping(const struct nm_field *d)
+{
+	enum nm_kind k = d->kind;
+
+	return !d->by &&
+	       (k == NM_ENUM || k == NM_BITS || k == NM_IFINDEX || k == NM_TABLE || k == NM_ADDR);
 }
 
 static struct shape *shape_of(struct nm_json *j, const struct nm_table *t)
@@ -90,16 +115,23 @@ static struct shape *shape_of(struct nm_json *j, const struct nm_table *t)
 	}
 	*at = s;
 	s->table = t;
+	s->keeps = t->size && t->size <= HEAD_RAW && t->n && t->row[0].name;
 	for (size_t i = 0; i < t->n; i++)
 		if (t->row[i].name) {
-			struct shape_row *r = &s->row[i];
-
-			r->key_len =
-				make_key(r->key, sizeof(r->key), t->row[i].name, t->prefix, "");
-			r->name_len = make_key(r->name, sizeof(r->name), t->row[i].name, t->prefix,
-					       "_name");
+			s->row[i].key_len = make_key(s->row[i].key, t->row[i].name, t->prefix);
+			s->row[i].keeps = worth_keeping(&t->row[i]);
+			s->row[i].number = t->row[i].kind == NM_UINT;
+			s->row[i].many = t->row[i].many;
 		}
 	return s;
+}
+
+static void free_shape(struct shape *s)
+{
+	for (size_t i = 0; i < s->table->n; i++)
+		if (s->table->row[i].kind == NM_ARRAY_OF)
+			free(s->row[i].array);
+	free(s);
 }
 
 void nm_shapes_free(struct nm_json *j)
@@ -108,44 +140,96 @@ void nm_shapes_free(struct nm_json *j)
 	struct shape **s;
 
 	for (size_t i = 0; (s = nm_map_next(&j->shapes, &key, &i));)
-		free(*s);
+		free_shape(*s);
 	nm_map_free(&j->shapes);
 	for (size_t i = 0; i < NM_COUNT(j->names); i++)
 		nm_map_free(&j->names[i]);
 }
 
+static inline bool same(const uint8_t *a, const uint8_t *b, size_t len)
+{
+	if (len == 4)
+		return nm_load(a, 4) == nm_load(b, 4);
+	if (len == 1)
+		return *a == *b;
+	if (len >= 8 && len <= 16)
+		return nm_load(a, 8) == nm_load(b, 8) &&
+		       nm_load(a + len - 8, 8) == nm_load(b + len - 8, 8);
+	return !memcmp(a, b, len);
+}
+
+/* A text that starts with a comma. */
+static inline void put_element(struct nm_json *j, const char *text, size_t len)
+{
+	nm_put_short(j, text + j->first, len - j->first);
+	j->first = false;
+}
+
 /* The text of a value that was printed just before, if it is the same value. */
-static inline bool recall(struct nm_json *j, const struct memo *m, const char *text, size_t size,
+static inline bool recall(struct nm_json *j, struct memo *m, const uint8_t *raw, const char *text,
 			  const uint8_t *p, size_t len)
 {
 	if (m->epoch != j->epoch || m->raw_len != len || m->depth != j->depth ||
-	    memcmp(m->raw, p, len) != 0)
+	    !same(raw, p, len)) {
+		m->vain++;
 		return false;
-	memcpy(nm_room(j, size), text, size);
-	j->at += m->len;
+	}
+	m->vain = 0;
+	put_element(j, text, m->len);
 	return true;
 }
 
-/* What stands from start on is kept; since: flushes when it began. */
-static void keep(struct nm_json *j, struct memo *m, char *text, size_t size, const uint8_t *p,
-		 size_t len, const char *start, uint64_t since)
+struct mark { /* where an element began */
+	const char *at;
+	uint64_t flushes;
+	unsigned nameless;
+	bool first;
+};
+
+static inline struct mark here(struct nm_json *j, size_t room)
 {
-	m->epoch = 0;
-	if (j->flushes != since || (size_t)(j->at - start) > size)
-		return;
-	m->len = (unsigned)(j->at - start);
-	memcpy(text, start, m->len);
-	memcpy(m->raw, p, len);
-	m->raw_len = (uint8_t)len;
-	m->depth = j->depth;
-	m->epoch = j->epoch;
+	char *at = nm_room(j, room);
+
+	return (struct mark){at, j->flushes, j->nameless, j->first};
 }
 
-static void key(struct nm_json *j, const char *text, size_t len)
+/* What stands from there on is kept; seldom, where it is another value each time. */
+static void keep(struct nm_json *j, struct memo *m, uint8_t *raw, char *text, size_t size,
+		 const uint8_t *p, size_t len, struct mark from)
+{
+	size_t n = (size_t)(j->at - from.at) + from.first;
+
+	if (m->vain > 4 && m->vain % 16)
+		return;
+	m->epoch = 0;
+	if (j->flushes != from.flushes || j->nameless != from.nameless || n > size - NM_SLACK)
+		return;
+	*text = ',';
+	memcpy(text + from.first, from.at, n - from.first);
+	memcpy(raw, p, len);
+	m->raw_len = (uint16_t)len;
+	m->epoch = j->epoch;
+	m->depth = j->depth;
+	m->len = (unsigned)n;
+}
+
+static inline void key(struct nm_json *j, const struct shape_row *r)
+{
+	if (j->depth <= j->lines) {
+		nm_json_element(j);
+		nm_put_short(j, r->key + 1, r->key_len - 1u);
+		nm_put(j, ' ');
+	} else {
+		put_element(j, r->key, r->key_len);
+	}
+}
+
+/* "oif_name": behind "oif": */
+static void name_key(struct nm_json *j, const struct shape_row *r)
 {
 	nm_json_element(j);
-	memcpy(nm_room(j, 64), text, 64);
-	j->at += len;
+	nm_put_short(j, r->key + 1, r->key_len - 3u);
+	nm_put_text(j, "_name\":", 7);
 	if (j->depth <= j->lines)
 		nm_put(j, ' ');
 }
@@ -180,25 +264,16 @@ static void symbol_key(struct nm_json *j, const char *name)
 
 /* ---- values -------------------------------------------------------------------------------- */
 
-static char *octet(char *to, uint8_t u)
-{
-	if (u >= 100)
-		*to++ = (char)('0' + u / 100);
-	if (u >= 10)
-		*to++ = (char)('0' + u / 10 % 10);
-	*to++ = (char)('0' + u % 10);
-	return to;
-}
-
 static void ipv4(struct nm_json *j, const uint8_t *p)
 {
 	char *to = nm_room(j, 24);
 
 	*to++ = '"';
 	for (int i = 0; i < 4; i++) {
-		to = octet(to, p[i]);
-		*to++ = i < 3 ? '.' : '"';
+		memcpy(to, j->octet[p[i]].text, 4);
+		to += j->octet[p[i]].len;
 	}
+	to[-1] = '"'; /* for the last point */
 	j->at = to;
 }
 
@@ -414,13 +489,13 @@ static void list(struct nm_json *j, struct shape *s, const uint8_t *p, size_t le
 
 	nm_json_open(j, '[');
 	for (const struct nlattr *a = nm_attr_first(p, p + len); a; a = nm_attr_next(a, p + len)) {
-		uint16_t type = type_of(a);
+		uint16_t type = nm_type(a);
 
 		if (type >= t->n || !t->row[type].name)
 			type = 0;
 		nm_json_element(j);
-		value(j, &s->row[type], &t->row[type], mnl_attr_get_payload(a),
-		      mnl_attr_get_payload_len(a), (struct range){0});
+		value(j, &s->row[type], &t->row[type], nm_payload(a), nm_payload_len(a),
+		      (struct range){0});
 	}
 	nm_json_end(j, ']');
 }
@@ -460,7 +535,7 @@ static const struct nlattr *sibling(struct range siblings, uint16_t type)
 
 	for (const struct nlattr *a = nm_attr_first(siblings.from, siblings.end); a;
 	     a = nm_attr_next(a, siblings.end))
-		if (type_of(a) == type)
+		if (nm_type(a) == type)
 			found = a;
 	return found;
 }
@@ -572,39 +647,74 @@ static void value(struct nm_json *j, struct shape_row *r, const struct nm_field 
 	}
 }
 
-static bool worth_keeping(enum nm_kind kind)
+/* A value, and the name beside it. */
+static void named(struct nm_json *j, struct shape_row *r, const struct nm_field *d,
+		  const uint8_t *p, size_t len, struct range siblings)
 {
-	return kind == NM_ENUM || kind == NM_BITS || kind == NM_IFINDEX || kind == NM_TABLE ||
-	       kind == NM_ADDR;
+	const char *name;
+
+	value(j, r, d, p, len, siblings);
+	if (len > 4 || (d->by && sibling(siblings, d->by)))
+		return;
+	name = name_beside(j, &j->of->pub, d, nm_load(p, len));
+	j->nameless += !name;
+	if (name) {
+		name_key(j, r);
+		nm_put_quoted(j, name, SIZE_MAX);
+	}
 }
 
-static void member(struct nm_json *j, struct shape *s, size_t i, const uint8_t *p, size_t len,
-		   struct range siblings)
+/* Most interfaces have the same settings, hundreds of numbers of them. */
+static void array_member(struct nm_json *j, struct shape_row *r, const struct nm_field *d,
+			 const uint8_t *p, size_t len)
 {
-	const struct nm_field *d = &s->table->row[i];
-	struct shape_row *r = &s->row[i];
-	bool keeps = worth_keeping(d->kind) && len && len <= MEMO_RAW && !d->by;
-	uint64_t since;
-	const char *start, *name;
+	struct array_memo *a = r->array;
+	struct mark from;
+
+	if (!a)
+		a = r->array = len <= ARRAY_RAW ? calloc(1, sizeof(*a)) : NULL;
+	if (a && len <= ARRAY_RAW && recall(j, &a->m, a->raw, a->text, p, len))
+		return;
+	from = here(j, NM_JSON_PIECE);
+	key(j, r);
+	array(j, d, p, len);
+	if (a && len <= ARRAY_RAW)
+		keep(j, &a->m, a->raw, a->text, sizeof(a->text), p, len, from);
+}
+
+static void new_member(struct nm_json *j, struct shape_row *r, const struct nm_field *d,
+		       const uint8_t *p, size_t len, struct range siblings)
+{
+	struct mark from;
 
 	if (d->kind == NM_SECRET)
 		return;
-	key(j, r->key, r->key_len);
-	if (keeps && recall(j, &r->memo, r->text, MEMO_TEXT, p, len))
+	if (d->kind == NM_ARRAY_OF) {
+		array_member(j, r, d, p, len);
 		return;
-	start = nm_room(j, NM_JSON_PIECE);
-	since = j->flushes;
-	value(j, r, d, p, len, siblings);
-	if ((d->kind == NM_IFINDEX || d->kind == NM_TABLE) && len <= 4 &&
-	    !(d->by && sibling(siblings, d->by))) {
-		name = name_beside(j, &j->of->pub, d, nm_load(p, len));
-		if (name) {
-			key(j, r->name, r->name_len);
-			nm_put_quoted(j, name, SIZE_MAX);
-		}
 	}
-	if (keeps)
-		keep(j, &r->memo, r->text, MEMO_TEXT, p, len, start, since);
+	from = here(j, NM_JSON_PIECE);
+	key(j, r);
+	if (d->kind == NM_IFINDEX || d->kind == NM_TABLE)
+		named(j, r, d, p, len, siblings);
+	else
+		value(j, r, d, p, len, siblings);
+	if (r->keeps && len && len <= MEMO_RAW)
+		keep(j, &r->memo, r->raw, r->text, sizeof(r->text), p, len, from);
+}
+
+static inline __attribute__((always_inline)) void member(struct nm_json *j, struct shape *s,
+							 size_t i, const uint8_t *p, size_t len,
+							 struct range siblings)
+{
+	struct shape_row *r = &s->row[i];
+
+	if (r->number && (len == 8 || len == 4 || len == 1)) {
+		key(j, r);
+		nm_put_number(j, nm_load(p, len), false);
+	} else if (!r->keeps || !recall(j, &r->memo, r->raw, r->text, p, len)) {
+		new_member(j, r, &s->table->row[i], p, len, siblings);
+	}
 }
 
 /* ---- attributes and structs ----------------------------------------------------------------- */
@@ -613,11 +723,11 @@ static void attribute(struct nm_json *j, struct shape *s, const struct nlattr *a
 		      struct range siblings)
 {
 	const struct nm_table *t = s->table;
-	uint16_t type = type_of(a), len = mnl_attr_get_payload_len(a);
-	const uint8_t *p = mnl_attr_get_payload(a);
+	uint16_t type = nm_type(a), len = nm_payload_len(a);
+	const uint8_t *p = nm_payload(a);
 	const char *symbol;
 
-	if (type < t->n && t->row[type].name) {
+	if (type < t->n && s->row[type].key_len) {
 		member(j, s, type, p, len, siblings);
 		return;
 	}
@@ -633,30 +743,32 @@ static void attribute(struct nm_json *j, struct shape *s, const struct nlattr *a
 }
 
 /* Whether a type stands twice: of the first NM_ATTR_MAX. */
-static bool any_twice(struct range all)
+static inline bool any_twice(struct range all)
 {
-	uint64_t seen[(NM_ATTR_MAX + 64) / 64] = {0};
+	uint64_t low = 0, high = 0, twice = 0; /* a bit for each type */
 
 	for (const struct nlattr *a = nm_attr_first(all.from, all.end); a;
 	     a = nm_attr_next(a, all.end)) {
-		uint16_t type = type_of(a);
+		uint16_t type = nm_type(a);
 		uint64_t bit = 1ull << type % 64;
 
-		if (type > NM_ATTR_MAX)
-			continue;
-		if (seen[type / 64] & bit)
-			return true;
-		seen[type / 64] |= bit;
+		if (type < 64) {
+			twice |= low & bit;
+			low |= bit;
+		} else if (type <= NM_ATTR_MAX) {
+			twice |= high & bit;
+			high |= bit;
+		}
 	}
-	return false;
+	return twice;
 }
 
 static bool again_later(const struct nlattr *a, const void *end)
 {
-	uint16_t type = type_of(a);
+	uint16_t type = nm_type(a);
 
 	while ((a = nm_attr_next(a, end)))
-		if (type_of(a) == type)
+		if (nm_type(a) == type)
 			return type <= NM_ATTR_MAX;
 	return false;
 }
@@ -664,14 +776,14 @@ static bool again_later(const struct nlattr *a, const void *end)
 /* All attributes of one type, in their order. */
 static void repeated(struct nm_json *j, struct shape *s, uint16_t type, struct range all)
 {
-	key(j, s->row[type].key, s->row[type].key_len);
+	key(j, &s->row[type]);
 	nm_json_open(j, '[');
 	for (const struct nlattr *a = nm_attr_first(all.from, all.end); a;
 	     a = nm_attr_next(a, all.end))
-		if (type_of(a) == type) {
+		if (nm_type(a) == type) {
 			nm_json_element(j);
-			value(j, &s->row[type], &s->table->row[type], mnl_attr_get_payload(a),
-			      mnl_attr_get_payload_len(a), all);
+			value(j, &s->row[type], &s->table->row[type], nm_payload(a),
+			      nm_payload_len(a), all);
 		}
 	nm_json_end(j, ']');
 }
@@ -685,14 +797,14 @@ static void attributes(struct nm_json *j, struct shape *s, const void *from, con
 {
 	const struct nm_table *t = s->table;
 	struct range all = {from, end};
-	bool twice = any_twice(all);
+	bool checked = but || any_twice(all);
 
 	for (const struct nlattr *a = nm_attr_first(from, end); a; a = nm_attr_next(a, end)) {
-		uint16_t type = type_of(a);
+		uint16_t type = nm_type(a);
 
-		if ((twice && again_later(a, end)) || (but && type == but))
+		if (checked && (again_later(a, end) || (but && type == but)))
 			continue;
-		if (type < t->n && t->row[type].many)
+		if (type < t->n && s->row[type].many)
 			repeated(j, s, type, all);
 		else
 			attribute(j, s, a, all);
@@ -703,25 +815,17 @@ static void attributes(struct nm_json *j, struct shape *s, const void *from, con
 static void members(struct nm_json *j, struct shape *s, const uint8_t *p, size_t len)
 {
 	const struct nm_table *t = s->table;
-	bool keeps = t->n && t->row[0].name && t->size <= MEMO_RAW && t->size <= len;
-	uint64_t since;
-	const char *start;
+	bool keeps = s->keeps && t->size <= len;
+	struct mark from;
 
-	if (keeps && !j->first) { /* what is kept starts without a comma */
-		nm_put(j, ',');
-		j->first = true;
-	}
-	if (keeps && recall(j, &s->head, s->text, sizeof(s->text), p, t->size)) {
-		j->first = false;
+	if (keeps && recall(j, &s->head, s->raw, s->text, p, t->size))
 		return;
-	}
-	start = nm_room(j, NM_JSON_PIECE);
-	since = j->flushes;
+	from = here(j, NM_JSON_PIECE);
 	for (size_t i = 0; i < t->n; i++)
-		if (t->row[i].name && (size_t)t->row[i].off + t->row[i].len <= len)
+		if (s->row[i].key_len && (size_t)t->row[i].off + t->row[i].len <= len)
 			member(j, s, i, p + t->row[i].off, t->row[i].len, (struct range){0});
 	if (keeps)
-		keep(j, &s->head, s->text, sizeof(s->text), p, t->size, start, since);
+		keep(j, &s->head, s->raw, s->text, sizeof(s->text), p, t->size, from);
 }
 
 /* A struct and the attributes behind it, or attributes alone. */
@@ -852,8 +956,8 @@ static void element(struct nm_json *j, const struct nm_join *join, struct shape 
 		end_element(j);
 		nm_json_element(j);
 		nm_json_open(j, '{');
-		attributes(j, s, mnl_attr_get_payload(a), nm_attr_end(a), join->sublist);
-		key(j, r->key, r->key_len);
+		attributes(j, s, nm_payload(a), nm_attr_end(a), join->sublist);
+		key(j, r);
 		nm_json_open(j, '[');
 		memcpy(j->joined.key, id, sizeof(id));
 		j->joined.element = true;
@@ -861,8 +965,8 @@ static void element(struct nm_json *j, const struct nm_join *join, struct shape 
 	j->failed |= !sub;
 	for (const struct nlattr *e = nm_child(more, NULL); sub && e; e = nm_child(more, e)) {
 		nm_json_element(j);
-		value(j, &sub->row[0], &t->row[0], mnl_attr_get_payload(e),
-		      mnl_attr_get_payload_len(e), (struct range){0});
+		value(j, &sub->row[0], &t->row[0], nm_payload(e), nm_payload_len(e),
+		      (struct range){0});
 	}
 }
 
@@ -878,10 +982,9 @@ static void joined(struct nm_json *j, const struct nm_msg *m)
 		return;
 	}
 	if (!m->goes_on || !j->joined.list) {
-		attributes(j, s,
-			   mnl_nlmsg_get_payload_offset(m->nlh, NLMSG_ALIGN(m->src->table->size)),
-			   mnl_nlmsg_get_payload_tail(m->nlh), join->list);
-		key(j, s->row[join->list].key, s->row[join->list].key_len);
+		attributes(j, s, nm_msg_attrs(m->nlh, NLMSG_ALIGN(m->src->table->size)),
+			   nm_msg_end(m->nlh), join->list);
+		key(j, &s->row[join->list]);
 		nm_json_open(j, '[');
 		j->joined.list = true;
 	}
@@ -926,7 +1029,7 @@ void nm_print(struct nm_json *j, const struct nm_view *v, const struct nm_msg *m
 	else if (m->src->join.list)
 		joined(j, m);
 	else if (s)
-		fields(j, s, m->hdr, mnl_nlmsg_get_payload_len(m->nlh));
+		fields(j, s, m->hdr, nm_msg_payload_len(m->nlh));
 	else
 		j->failed = true;
 }
@@ -1017,12 +1120,12 @@ static inline bool step_to(const struct nm_step *s, const uint8_t **at, size_t *
 		*len = s->member->len;
 		return true;
 	}
-	for (a = nm_attr_first(*at, end); a && type_of(a) != s->type;)
+	for (a = nm_attr_first(*at, end); a && nm_type(a) != s->type;)
 		a = nm_attr_next(a, end);
 	if (!a)
 		return false;
-	*at = mnl_attr_get_payload(a);
-	*len = mnl_attr_get_payload_len(a);
+	*at = nm_payload(a);
+	*len = nm_payload_len(a);
 	return true;
 }
 
@@ -1035,12 +1138,12 @@ static bool first_step(const struct nm_path *p, const struct nm_msg *m, const ui
 		return false;
 	if (p->step[0].member || !m->src->table->size) {
 		*at = m->hdr;
-		*len = mnl_nlmsg_get_payload_len(m->nlh);
+		*len = nm_msg_payload_len(m->nlh);
 		return step_to(&p->step[0], at, len);
 	}
 	a = p->step[0].type <= NM_ATTR_MAX ? m->attr[p->step[0].type] : NULL;
-	*at = a ? mnl_attr_get_payload(a) : NULL;
-	*len = a ? mnl_attr_get_payload_len(a) : 0;
+	*at = a ? nm_payload(a) : NULL;
+	*len = a ? nm_payload_len(a) : 0;
 	return a;
 }
 
@@ -1068,7 +1171,7 @@ static void walk(const struct nm_path *p, size_t i, const uint8_t *at, size_t le
 		return;
 	}
 	for (const struct nlattr *a = nm_attr_first(at, end); a; a = nm_attr_next(a, end))
-		walk(p, i + 1, mnl_attr_get_payload(a), mnl_attr_get_payload_len(a), fn, arg);
+		walk(p, i + 1, nm_payload(a), nm_payload_len(a), fn, arg);
 }
 
 void nm_path_each(const struct nm_path *p, const struct nm_msg *m,

@@ -67,12 +67,12 @@ const struct nlmsghdr *nm_msg_next(const struct nlmsghdr *h, const void *end)
 }
 
 /* Which source describes a message: one answer for dump, event and file. */
-static const struct nm_source *source_of(struct view *w, enum nm_bus bus,
-					 const struct nlmsghdr *nlh, bool *gone)
+static const struct nm_source *look_for_source(struct view *w, enum nm_bus bus,
+					       const struct nlmsghdr *nlh, bool *gone)
 {
 	const struct nm_plugin *p = w->pub.plugin;
-	const uint8_t *payload = mnl_nlmsg_get_payload(nlh);
-	size_t len = mnl_nlmsg_get_payload_len(nlh);
+	const uint8_t *payload = nm_msg_payload(nlh);
+	size_t len = nm_msg_payload_len(nlh);
 
 	for (size_t i = 0; len && i < p->nsource; i++) {
 		const struct nm_source *s = &p->source[i];
@@ -90,18 +90,41 @@ static const struct nm_source *source_of(struct view *w, enum nm_bus bus,
 	return NULL;
 }
 
+/* Most messages are like the one before: of that type, with that header, of that family. */
+static const struct nm_source *source_of(struct view *w, enum nm_bus bus,
+					 const struct nlmsghdr *nlh, bool *gone)
+{
+	size_t len = nm_msg_payload_len(nlh);
+	uint8_t af = len ? *(const uint8_t *)nm_msg_payload(nlh) : 0;
+	const struct nm_source *s = w->like.source;
+
+	if (bus != NM_ROUTE || !s || w->like.type != nlh->nlmsg_type || w->like.af != af ||
+	    len < s->table->size) {
+		s = look_for_source(w, bus, nlh, gone);
+		if (s && bus == NM_ROUTE) {
+			w->like.source = s;
+			w->like.type = nlh->nlmsg_type;
+			w->like.af = af;
+			w->like.gone = *gone;
+		}
+		return s;
+	}
+	*gone = w->like.gone;
+	return s;
+}
+
 /*
  * Names come from the messages themselves, never from the machine that happens
  * to print them: a recorded file replays with the names that it had.
  */
 static void learn_name(struct view *w, const struct nlmsghdr *nlh)
 {
-	const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(nlh);
+	const struct ifinfomsg *ifi = nm_msg_payload(nlh);
 	const char *name = NULL, *kind = NULL;
 	const struct nlattr *a;
 	struct nm_link *l;
 
-	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifi) ||
+	if (nm_msg_payload_len(nlh) < sizeof(*ifi) ||
 	    (ifi->ifi_family != AF_UNSPEC && ifi->ifi_family != AF_BRIDGE))
 		return;
 	uint32_t index = (uint32_t)ifi->ifi_index;
@@ -113,17 +136,16 @@ static void learn_name(struct view *w, const struct nlmsghdr *nlh)
 		w->renamed++;
 		return;
 	}
-	for (a = nm_attr_first(ifi + 1, mnl_nlmsg_get_payload_tail(nlh));
-	     a && (!name || (w->each && !kind));
-	     a = nm_attr_next(a, mnl_nlmsg_get_payload_tail(nlh)))
-		if (mnl_attr_get_type(a) == IFLA_IFNAME)
+	for (a = nm_attr_first(ifi + 1, nm_msg_end(nlh)); a && (!name || (w->each && !kind));
+	     a = nm_attr_next(a, nm_msg_end(nlh)))
+		if (nm_type(a) == IFLA_IFNAME)
 			name = nm_str(a);
-		else if (mnl_attr_get_type(a) == IFLA_LINKINFO)
+		else if (nm_type(a) == IFLA_LINKINFO)
 			kind = nm_str(nm_in(a, IFLA_INFO_KIND));
 	l = name ? nm_map_put(&w->names, &index, NULL) : NULL;
 	if (!l)
 		return;
-	w->renamed += strncmp(l->name, name, IFNAMSIZ) != 0;
+	w->renamed += *l->name && strncmp(l->name, name, IFNAMSIZ) != 0;
 	snprintf(l->name, sizeof(l->name), "%s", name);
 	if (ifi->ifi_family == AF_UNSPEC)
 		l->each = w->each && kind && !strcmp(kind, w->each);
@@ -143,7 +165,6 @@ static const char *ask_name(struct view *w, uint32_t ifindex)
 	l = nm_map_put(&w->names, &ifindex, NULL);
 	if (l && !ioctl(mnl_socket_get_fd(w->bus[NM_ROUTE].ask), SIOCGIFNAME, &r))
 		snprintf(l->name, sizeof(l->name), "%.*s", IFNAMSIZ - 1, r.ifr_name);
-	w->renamed++;
 	return l ? l->name : NULL;
 }
 
@@ -182,13 +203,12 @@ uint32_t nm_ifindex(const struct nm_view *v, const char *name)
 static size_t index_attrs(struct view *w, const struct nm_table *t, const struct nlmsghdr *nlh,
 			  uint8_t set[static NM_ATTR_MAX + 1])
 {
-	const void *end = mnl_nlmsg_get_payload_tail(nlh);
+	const void *end = nm_msg_end(nlh);
 	size_t n = 0, rows = t->attrs ? t->attrs->n : 0;
 
-	for (const struct nlattr *a =
-		     nm_attr_first(mnl_nlmsg_get_payload_offset(nlh, t->size), end);
-	     a; a = nm_attr_next(a, end)) {
-		uint16_t type = mnl_attr_get_type(a);
+	for (const struct nlattr *a = nm_attr_first(nm_msg_attrs(nlh, t->size), end); a;
+	     a = nm_attr_next(a, end)) {
+		uint16_t type = nm_type(a);
 
 		if (type >= rows || type > NM_ATTR_MAX)
 			continue;
@@ -208,8 +228,7 @@ int nm_hand_on(struct view *w, const struct nm_msg *m)
 
 static void deliver(struct view *w, enum nm_bus bus, const struct nlmsghdr *nlh, bool event)
 {
-	struct nm_msg m = {
-		.nlh = nlh, .hdr = mnl_nlmsg_get_payload(nlh), .attr = w->attr, .event = event};
+	struct nm_msg m = {.nlh = nlh, .hdr = nm_msg_payload(nlh), .attr = w->attr, .event = event};
 	uint8_t set[NM_ATTR_MAX + 1];
 	size_t n;
 	int err = 0;
@@ -301,9 +320,9 @@ bool nm_all_read(const struct view *w)
 /* A kernel that lacks the address family asked for answers with all the others. */
 static bool foreign(const struct view *w, enum nm_bus bus, const struct nlmsghdr *h)
 {
-	const uint8_t *family = mnl_nlmsg_get_payload(h);
+	const uint8_t *family = nm_msg_payload(h);
 
-	return bus == NM_ROUTE && !w->asked->any_af && mnl_nlmsg_get_payload_len(h) &&
+	return bus == NM_ROUTE && !w->asked->any_af && nm_msg_payload_len(h) &&
 	       *family != w->asked->af;
 }
 
@@ -320,8 +339,8 @@ static void take_answer(struct view *w, enum nm_bus bus, const struct nlmsghdr *
 		int err = 0;
 
 		/* A dump's end can carry the kernel's error after good messages. */
-		if (mnl_nlmsg_get_payload_len(h) >= sizeof(err))
-			memcpy(&err, mnl_nlmsg_get_payload(h), sizeof(err));
+		if (nm_msg_payload_len(h) >= sizeof(err))
+			memcpy(&err, nm_msg_payload(h), sizeof(err));
 		w->answer = err < 0 ? err : 0;
 		w->cut = err < 0 && h->nlmsg_type == NLMSG_DONE;
 		w->done = true;
@@ -937,6 +956,7 @@ int nm_open(struct nm_view **v, const struct nm_plugin *p, const void *config, c
 			goto fail;
 	}
 	w->pub.now = w->audited = nm_clock(CLOCK_MONOTONIC);
+	w->renamed = (unsigned)w->pub.now; /* no other view at this address had its names */
 	w->wall = nm_clock(CLOCK_REALTIME);
 	*v = &w->pub;
 	return 0;

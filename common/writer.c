@@ -3,6 +3,7 @@
  * Text that is valid JSON, whatever is written: names of interfaces may hold
  * any byte but '/', white space and 0.  What is written waits in one buffer.
  */
+#include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -12,6 +13,28 @@
 #include "internal.h"
 
 #define INDENT 2
+
+/* "00" to "99": a number is written by two digits at once. */
+static const char digits[] = "00010203040506070809101112131415161718192021222324"
+			     "25262728293031323334353637383940414243444546474849"
+			     "50515253545556575859606162636465666768697071727374"
+			     "75767778798081828384858687888990919293949596979899";
+
+/* The bytes of IPv4 addresses with the point behind them. */
+static void make_octets(struct nm_json *j)
+{
+	for (size_t i = 0; i < 256; i++) {
+		char *to = j->octet[i].text;
+
+		if (i > 99)
+			*to++ = (char)('0' + i / 100);
+		if (i > 9)
+			*to++ = digits[i % 100 * 2];
+		*to++ = digits[i % 100 * 2 + 1];
+		*to++ = '.';
+		j->octet[i].len = (uint32_t)(to - j->octet[i].text);
+	}
+}
 
 struct nm_json *nm_json_new(FILE *to, unsigned flags)
 {
@@ -23,6 +46,7 @@ struct nm_json *nm_json_new(FILE *to, unsigned flags)
 	j->end = j->buf + sizeof(j->buf);
 	j->first = true;
 	j->unknown = !(flags & NM_NO_UNKNOWN);
+	make_octets(j);
 	nm_json_to(j, to, flags);
 	return j;
 }
@@ -65,43 +89,72 @@ void nm_put_text(struct nm_json *j, const char *s, size_t len)
 	}
 }
 
-/* "00" to "99": a number is written by two digits at once. */
-static const char digits[] = "00010203040506070809101112131415161718192021222324"
-			     "25262728293031323334353637383940414243444546474849"
-			     "50515253545556575859606162636465666768697071727374"
-			     "75767778798081828384858687888990919293949596979899";
-
-void nm_put_number(struct nm_json *j, uint64_t u, bool negative)
+static unsigned digits_of(uint64_t u)
 {
-	char buf[24], *p = buf + sizeof(buf);
-	size_t n;
+	unsigned n = 1;
 
+	for (; u >= 10000; u /= 10000)
+		n += 4;
+	return n + (u > 9) + (u > 99) + (u > 999);
+}
+
+void nm_put_digits(struct nm_json *j, uint64_t u, bool negative)
+{
+	char *to = nm_room(j, 24), *p;
+
+	if (negative)
+		*to++ = '-';
+	j->at = p = to + digits_of(u);
 	for (; u >= 100; u /= 100)
 		memcpy(p -= 2, digits + u % 100 * 2, 2);
 	if (u >= 10)
-		memcpy(p -= 2, digits + u * 2, 2);
+		memcpy(p - 2, digits + u * 2, 2);
 	else
-		*--p = (char)('0' + u);
-	if (negative)
-		*--p = '-';
-	n = (size_t)(buf + sizeof(buf) - p);
-	memcpy(nm_room(j, sizeof(buf)), p, n);
-	j->at += n;
+		*to = (char)('0' + u);
+}
+
+/* Eight digits of four bytes at once: each half byte in a byte of its own, the higher one first. */
+static void put_hex4(char to[static 8], const uint8_t *p)
+{
+	const uint64_t each = 0x0101010101010101;
+	uint32_t bytes;
+	uint64_t u;
+
+	memcpy(&bytes, p, 4);
+	u = le32toh(bytes);
+	u = (u | u << 16) & 0x0000ffff0000ffff;
+	u = (u | u << 8) & 0x00ff00ff00ff00ff;
+	u = (u >> 4 & 0x0f * each) | (u << 8 & 0x0f00 * each);
+	u = u + '0' * each + ('a' - '9' - 1) * ((u + 6 * each) >> 4 & each);
+	u = htole64(u);
+	memcpy(to, &u, 8);
+}
+
+static char *put_hex(char *to, uint8_t u)
+{
+	static const char digit[] = "0123456789abcdef";
+
+	*to++ = digit[u >> 4];
+	*to++ = digit[u & 15];
+	return to;
 }
 
 void nm_put_hex(struct nm_json *j, const uint8_t *p, size_t len, char between)
 {
-	static const char digit[] = "0123456789abcdef";
+	size_t i = 0;
+	char *to;
 
 	nm_put(j, '"');
-	for (size_t i = 0; i < len; i++) {
-		char *to = nm_room(j, 3);
-
+	for (; !between && i + 4 <= len; i += 4) {
+		put_hex4(nm_room(j, 8), p + i);
+		j->at += 8;
+	}
+	to = nm_room(j, 4);
+	for (; i < len; i++) {
 		if (i && between)
 			*to++ = between;
-		*to++ = digit[p[i] >> 4];
-		*to++ = digit[p[i] & 15];
-		j->at = to;
+		j->at = put_hex(to, p[i]);
+		to = nm_room(j, 4);
 	}
 	nm_put(j, '"');
 }
@@ -127,32 +180,45 @@ static size_t utf8(const uint8_t *s, size_t len)
 	return n;
 }
 
+static inline bool is_plain(uint8_t c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* What cannot stand in a string as it is; returns how much was read. */
+static size_t escape(struct nm_json *j, const uint8_t *s, size_t len)
+{
+	size_t n = utf8(s, len);
+	char *to = nm_room(j, 8);
+
+	if (*s < 0x20 || *s == 0x7f) {
+		j->at += snprintf(to, 8, "\\u%04x", *s);
+	} else if (!n) {
+		j->at += snprintf(to, 8, "\\ufffd");
+	} else {
+		if (n == 1)
+			*to++ = '\\';
+		memcpy(to, s, n);
+		j->at = to + n;
+	}
+	return n ? n : 1;
+}
+
 void nm_put_quoted(struct nm_json *j, const char *text, size_t max)
 {
 	const uint8_t *s = (const uint8_t *)text, *end = s + strnlen(text, max);
 
 	nm_put(j, '"');
 	while (s < end) {
-		char *to = nm_room(j, 8);
-		size_t n;
+		size_t left = (size_t)(end - s);
+		const uint8_t *until = left > NM_JSON_PIECE ? s + NM_JSON_PIECE : end;
+		char *to = nm_room(j, (size_t)(until - s));
 
-		if (*s >= 0x20 && *s < 0x7f && *s != '"' && *s != '\\') {
-			*to = (char)*s++;
-			j->at++;
-			continue;
-		}
-		n = utf8(s, (size_t)(end - s));
-		if (*s < 0x20 || *s == 0x7f) {
-			j->at += snprintf(to, 8, "\\u%04x", *s);
-		} else if (!n) {
-			j->at += snprintf(to, 8, "\\ufffd");
-		} else {
-			if (n == 1)
-				*to++ = '\\';
-			memcpy(to, s, n);
-			j->at = to + n;
-		}
-		s += n ? n : 1;
+		while (s < until && is_plain(*s))
+			*to++ = (char)*s++;
+		j->at = to;
+		if (s < until)
+			s += escape(j, s, (size_t)(end - s));
 	}
 	nm_put(j, '"');
 }
@@ -162,9 +228,13 @@ void nm_put_quoted(struct nm_json *j, const char *text, size_t max)
 /* Containers that are outside enough have each of their elements on a line of its own. */
 static void new_line(struct nm_json *j)
 {
+	static const char blank[2 * NM_SLACK] = {[0 ... 2 * NM_SLACK - 1] = ' '};
+
 	nm_put(j, '\n');
-	for (unsigned i = 0; i < j->depth; i++)
-		nm_put_text(j, "        ", INDENT);
+	for (size_t n = (size_t)INDENT * j->depth, step; n; n -= step) {
+		step = n < NM_SLACK ? n : NM_SLACK;
+		nm_put_short(j, blank, step);
+	}
 }
 
 void nm_json_broken(struct nm_json *j)
