@@ -6,7 +6,8 @@
 
 #include "cli.h"
 
-#define RAW_MAX 30
+#define RAW_MAX    30
+#define HEADER_MAX 16
 enum { COUNTS = 64, TITLE = 16 };
 
 struct key { /* a value that was seen: its own bytes, so that nothing is formatted on the way */
@@ -18,16 +19,25 @@ struct counted { /* one line of a source's summary */
 	const struct count *how;
 	const struct nm_source *source;
 	struct nm_path path;
+	bool in_header;
 	uint64_t n; /* with .bit or .sum: how many */
 	uint32_t bit;
 	struct key last; /* most entries are like the one before */
 	uint32_t at;     /* of its value in struct counter */
 };
 
+/* Entries in a row that have the same header: what is counted in it is counted once. */
+struct run {
+	uint8_t header[HEADER_MAX];
+	uint64_t n;
+};
+
 struct counter {
 	const struct nm_view *v;
 	const struct noun *noun;
 	uint64_t total[MAX_SOURCES];
+	size_t first[MAX_SOURCES + 1]; /* of a source's lines, up to the next one's */
+	struct run run[MAX_SOURCES];
 	struct counted of[COUNTS];
 	size_t n;
 	struct nm_map seen; /* struct key -> index of its number */
@@ -57,7 +67,7 @@ struct counter *counter_new(const struct nm_view *v, const struct noun *n)
 	c->seen.key = sizeof(struct key);
 	c->seen.val = sizeof(uint32_t);
 	for (const struct nm_source *s = v->plugin->source;
-	     s < v->plugin->source + v->plugin->nsource; s++)
+	     s < v->plugin->source + v->plugin->nsource; s++) {
 		for (const struct count *h = n->count; h->name && c->n < COUNTS; h++) {
 			struct counted *x = &c->of[c->n];
 
@@ -69,8 +79,12 @@ struct counter *counter_new(const struct nm_view *v, const struct noun *n)
 			x->source = s;
 			if (h->bit)
 				x->bit = bit_named(x->path.field->names, h->bit);
+			x->in_header = !h->each && x->path.n == 1 && x->path.step[0].member &&
+				       s->table->size <= HEADER_MAX;
 			c->n++;
 		}
+		c->first[s - v->plugin->source + 1] = c->n;
+	}
 	return c;
 }
 
@@ -103,23 +117,25 @@ static uint32_t place_of(struct counter *c, const struct key *k)
 struct passing {
 	struct counter *c;
 	struct counted *x;
+	uint64_t n; /* so many entries have it */
 };
 
 static void take_value(void *arg_, const void *p, size_t len)
 {
-	struct counter *c = ((struct passing *)arg_)->c;
-	struct counted *x = ((struct passing *)arg_)->x;
+	struct passing *pass = arg_;
+	struct counter *c = pass->c;
+	struct counted *x = pass->x;
 	uint32_t as;
 
 	if (x->how->sum) {
-		x->n++;
+		x->n += pass->n;
 		return;
 	}
 	if (x->how->bit) {
 		uint32_t bits = 0;
 
 		memcpy(&bits, p, len < sizeof(bits) ? len : sizeof(bits));
-		x->n += (bits & x->bit) != 0;
+		x->n += (bits & x->bit) ? pass->n : 0;
 		return;
 	}
 	if (x->how->as) {
@@ -135,19 +151,44 @@ static void take_value(void *arg_, const void *p, size_t len)
 		x->at = place_of(c, &x->last);
 	}
 	if (x->at != UINT32_MAX)
-		c->value[x->at].n++;
+		c->value[x->at].n += pass->n;
+}
+
+static void end_run(struct counter *c, size_t source)
+{
+	struct run *r = &c->run[source];
+
+	for (size_t i = c->first[source]; r->n && i < c->first[source + 1]; i++) {
+		const struct nm_field *d = c->of[i].path.field;
+		struct passing pass = {c, &c->of[i], r->n};
+
+		if (pass.x->in_header)
+			take_value(&pass, r->header + d->off, d->len);
+	}
+	r->n = 0;
 }
 
 /* What goes on with the object before is no other one, but has more of its lists. */
 void counter_take(struct counter *c, const struct nm_msg *m)
 {
-	c->total[m->src - c->v->plugin->source] += !m->goes_on;
-	for (struct counted *x = c->of; x < c->of + c->n; x++) {
-		struct passing pass = {c, x};
+	size_t source = (size_t)(m->src - c->v->plugin->source);
+	size_t size = m->text || m->goes_on ? 0 : m->src->table->size;
+	struct run *r = &c->run[source];
+
+	c->total[source] += !m->goes_on;
+	if (size && size <= HEADER_MAX) {
+		if (r->n && memcmp(r->header, m->hdr, size) != 0)
+			end_run(c, source);
+		if (!r->n++)
+			memcpy(r->header, m->hdr, size);
+	}
+	for (size_t i = c->first[source]; i < c->first[source + 1]; i++) {
+		struct counted *x = &c->of[i];
+		struct passing pass = {c, x, 1};
 		size_t len;
 		const void *p;
 
-		if (x->source != m->src || (m->goes_on && !x->how->each))
+		if (x->in_header || (m->goes_on && !x->how->each))
 			continue;
 		p = x->how->each ? NULL : nm_path_get(&x->path, m, &len);
 		if (p)
@@ -259,8 +300,15 @@ static bool is_one_number(const struct counted *x)
 	return x->how->bit || x->how->sum;
 }
 
+static void end_runs(struct counter *c)
+{
+	for (size_t i = 0; i < c->v->plugin->nsource; i++)
+		end_run(c, i);
+}
+
 void counter_print(struct counter *c, struct nm_json *j)
 {
+	end_runs(c);
 	for (const struct nm_source *s = c->v->plugin->source;
 	     s < c->v->plugin->source + c->v->plugin->nsource; s++) {
 		if (s->file || !noun_shows(c->noun, s))
@@ -324,6 +372,7 @@ static bool worth_a_line(const struct counter *c, const struct nm_source *s)
 
 void counter_table(struct counter *c, struct nm_json *j)
 {
+	end_runs(c);
 	for (const struct nm_source *s = c->v->plugin->source;
 	     s < c->v->plugin->source + c->v->plugin->nsource; s++) {
 		uint64_t total = c->total[s - c->v->plugin->source];

@@ -72,7 +72,7 @@ static int print_entry(const struct nm_msg *m, void *user)
 	if (!m->goes_on || !s->open)
 		begin_entry(s, m);
 	nm_print(s->json, s->v, m);
-	return ferror(stdout) ? -EPIPE : 0;
+	return ferror_unlocked(stdout) ? -EPIPE : 0;
 }
 
 static void begin_array(struct show *s, const struct nm_source *src)
