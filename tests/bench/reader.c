@@ -176,11 +176,14 @@ static uint64_t distrust(struct nm_view *v)
 {
 	uint64_t n = 0;
 
-	for (size_t s = 0; s < plugin->nsource; s++)
-		if (plugin->source[s].kept && !nm_source_error(v, s)) {
-			nm_distrust(v, &plugin->source[s]);
+	for (size_t i = 0; i < plugin->nsource; i++) {
+		const struct nm_source *s = &plugin->source[i];
+
+		if (s->kept && !nm_source_error(v, i) && (!s->wanted || s->wanted(config))) {
+			nm_distrust(v, s);
 			n++;
 		}
+	}
 	return n;
 }
 
