@@ -36,17 +36,46 @@ static unsigned char *at(const struct nm_map *m, size_t n)
 	return m->entry + n * step(m);
 }
 
-static uint32_t hash_of(const struct nm_map *m, const unsigned char *key)
+/* Less than 8 bytes, which are nearly always 4. */
+static inline uint64_t rest(const unsigned char *p, size_t len)
 {
-	uint64_t h = 0, part;
+	uint64_t u = 0;
 
-	for (size_t i = 0; i < m->key; i += sizeof(part)) {
-		part = 0;
-		memcpy(&part, key + i, m->key - i < sizeof(part) ? m->key - i : sizeof(part));
-		h = (h ^ part) * 0x9e3779b97f4a7c15u;
-		h ^= h >> 32;
+	if (len == 4)
+		memcpy(&u, p, 4);
+	else
+		memcpy(&u, p, len);
+	return u;
+}
+
+static inline uint64_t mix(uint64_t h, uint64_t u)
+{
+	h = (h ^ u) * 0x9e3779b97f4a7c15u;
+	return h ^ h >> 32;
+}
+
+static inline uint32_t hash_of(const struct nm_map *m, const unsigned char *key)
+{
+	const unsigned char *end = key + m->key;
+	uint64_t h = 0, u;
+
+	for (; end - key >= 8; key += 8) {
+		memcpy(&u, key, 8);
+		h = mix(h, u);
 	}
-	return (uint32_t)h;
+	return (uint32_t)(key < end ? mix(h, rest(key, (size_t)(end - key))) : h);
+}
+
+/* Most keys are told apart, or are a number, without a call. */
+static inline bool same(const struct nm_map *m, const unsigned char *a, const unsigned char *b)
+{
+	uint64_t u, v;
+
+	if (m->key < 8)
+		return rest(a, m->key) == rest(b, m->key);
+	memcpy(&u, a, 8);
+	memcpy(&v, b, 8);
+	return u == v && (m->key == 8 || !memcmp(a + 8, b + 8, m->key - 8));
 }
 
 /* The slot of the key, or the free one where it belongs. */
@@ -54,8 +83,7 @@ static size_t find(const struct nm_map *m, const void *key, uint32_t hash)
 {
 	size_t i = hash & (m->size - 1);
 
-	while (m->slot[i].n &&
-	       (m->slot[i].hash != hash || memcmp(at(m, m->slot[i].n - 1), key, m->key)))
+	while (m->slot[i].n && (m->slot[i].hash != hash || !same(m, at(m, m->slot[i].n - 1), key)))
 		i = (i + 1) & (m->size - 1);
 	return i;
 }
@@ -71,7 +99,7 @@ static void *follow(const struct nm_map *m, const void *key)
 {
 	size_t n = m->last + 1 < m->used ? m->last + 1 : 0;
 
-	return m->used && !memcmp(at(m, n), key, m->key) ? found(m, n) : NULL;
+	return m->used && same(m, at(m, n), key) ? found(m, n) : NULL;
 }
 
 static bool grow(struct nm_map *m)
