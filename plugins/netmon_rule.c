@@ -592,9 +592,9 @@ static int count_device(struct state *s, const char name[static IFNAMSIZ], int b
 	char key[IFNAMSIZ] = "";
 	uint32_t *n;
 
-	snprintf(key, sizeof(key), "%s", name);
-	if (!*key)
+	if (!*name)
 		return 0;
+	memcpy(key, name, strnlen(name, sizeof(key) - 1));
 	n = nm_map_put(&s->devices, key, NULL);
 	if (!n)
 		return -ENOMEM;
