@@ -304,6 +304,16 @@ static const struct choice {
 	{"neighbor", ONLY_NDP, "neighbors"},   {"neighbor", ONLY_BRIDGE, "fdb"},
 };
 
+/*
+ * The counters that the plugin asks for are those that the interfaces tell with everything else:
+ * they are shown with --extended, and of recordings, which are made for the plugin too.
+ */
+static bool told_twice(const struct noun *n, const char *source)
+{
+	return n == arg.noun && !strcmp(n->name, "link") && !strcmp(source, "counters") &&
+	       !arg.record && !arg.replay;
+}
+
 static bool chosen(const struct noun *n, const char *source)
 {
 	bool any = n->only && (arg.only & n->only);
@@ -312,7 +322,8 @@ static bool chosen(const struct noun *n, const char *source)
 	if (!strcmp(n->name, "link") && (any || arg.toolkit) && !strcmp(source, "links"))
 		return true;
 	if (!any && !(arg.toolkit && !strcmp(n->name, "link")))
-		return !arg.table || strcmp(n->name, "route") != 0 || !strncmp(source, "ip", 2);
+		return !told_twice(n, source) &&
+		       (!arg.table || strcmp(n->name, "route") != 0 || !strncmp(source, "ip", 2));
 	if (!strcmp(n->name, "address"))
 		return true;
 	for (size_t i = 0; i < NM_COUNT(choices); i++)

@@ -331,6 +331,20 @@ def test_the_toolkits_names(t):
     same(arrays("--extended"), {"links", "linkmodes", "counters"}, "netmon-device --extended")
 
 
+def test_counters_are_told_once(t):
+    """What the interfaces tell of their counters is what the kernel tells of them alone."""
+    ns = network(t)
+    everything = {"links", "ports", "addresses", "linkmodes"}
+    same(set(shown(t, "link", ns=ns)) - {"summary", "metadata"}, everything, "netmon link")
+    document = shown(t, "link", "--extended", ns=ns)
+    for link, alone in zip(document["links"], document["counters"], strict=True):
+        same(set(alone["link_64"]) - set(link["stats64"]), set(), "counters of " + link["ifname"])
+    document = shown(t, "link", "--record", t.dir / "all.pcap", ns=ns)
+    same(set(document) - {"summary", "metadata"}, everything | {"counters"}, "--record")
+    same(set(shown(t, "link", "--replay", t.dir / "all.pcap")) - {"summary", "metadata"},
+         everything | {"counters"}, "--replay")
+
+
 @plain_build_only
 def test_what_is_installed(t):
     command("make", "-C", ROOT, "-s", f"B={t.build.dir}", "install", f"DESTDIR={t.dir}/root",
