@@ -1186,8 +1186,8 @@ void nm_path_each(const struct nm_path *p, const struct nm_msg *m,
 		return;
 	}
 	for (const struct nlattr *a = nm_attr(m, NULL); a; a = nm_attr(m, a))
-		if (type_of(a) == p->step[0].type)
-			walk(p, 1, mnl_attr_get_payload(a), mnl_attr_get_payload_len(a), fn, arg);
+		if (nm_type(a) == p->step[0].type)
+			walk(p, 1, nm_payload(a), nm_payload_len(a), fn, arg);
 }
 
 void nm_value_text(struct nm_json *j, const struct nm_view *v, const struct nm_field *d,

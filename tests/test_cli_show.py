@@ -300,8 +300,7 @@ def test_one_interface_and_its_addresses(t):
          "addresses")
     same(set(document), {"links", "addresses", "summary", "metadata"}, "arrays")
     document = shown(t, "link", "--interface", "b1", ns=ns)
-    for array, key in (("links", "ifname"), ("ports", "ifname"), ("addresses", "index_name"),
-                       ("counters", "ifindex_name")):
+    for array, key in (("links", "ifname"), ("ports", "ifname"), ("addresses", "index_name")):
         same({e[key] for e in document[array]} | {"b1"}, {"b1"}, f"{array} of b1")
     same(len(document["ports"]), 1, "ports named b1")
     document = shown(t, "mdb", "--interface", "br0", ns=ns)
