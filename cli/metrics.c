@@ -151,7 +151,7 @@ static void print_values(const struct run *run, bool prefix)
 			else
 				printf("%s%llu", i ? ":" : "",
 				       (unsigned long long)r->number[v->first + i].derive);
-		puts(v->slow ? " slow" : "");
+		printf("%s%s\n", v->before ? " before" : "", v->slow ? " slow" : "");
 	}
 }
 
@@ -176,7 +176,7 @@ static void json_values(const struct run *run, struct nm_json *j)
 			else
 				nm_json_uint(j, NULL, r->number[v->first + i].derive);
 		nm_json_end(j, ']');
-		nm_json_number(j, "time", (double)r->time / 1e9);
+		nm_json_number(j, "time", (double)(v->before ? r->before : r->time) / 1e9);
 		nm_json_bool(j, "slow", v->slow);
 		nm_json_end(j, '}');
 		if (arg.format == FORMAT_NDJSON)
@@ -255,7 +255,7 @@ static int print_openmetrics(const struct run *run, size_t runs)
 	n = 0;
 	for (const struct run *x = run; x < run + runs; x++)
 		for (const struct nm_value *v = x->r.value; v < x->r.value + x->r.n; v++)
-			for (size_t i = 0; i < v->n; i++, n++) {
+			for (size_t i = 0; i < v->n && !v->before; i++, n++) {
 				const char *ds = ds_name(v, i, buf);
 
 				s[n] = (struct sample){.run = x, .v = v, .i = i};

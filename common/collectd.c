@@ -167,15 +167,20 @@ static meta_data_t *about(const struct nm_about *a)
 	return meta;
 }
 
-static void dispatch(const char *netns, const struct nm_reading *r)
+/* The values of this reading, or those of the one before.  Returns whether there were any. */
+static bool dispatch(const char *netns, const struct nm_reading *r, bool before)
 {
+	bool any = false;
 	value_list_t vl = VALUE_LIST_INIT;
 	value_t values[NM_VALUES_MAX];
 	const char *instance = NULL;
 	const struct nm_about *meta = NULL;
 
-	vl.time = NS_TO_CDTIME_T(r->time);
+	vl.time = NS_TO_CDTIME_T(before ? r->before : r->time);
 	for (const struct nm_value *p = r->value; p < r->value + r->n; p++) {
+		if (p->before != before)
+			continue;
+		any = true;
 		for (size_t i = 0; i < p->n; i++)
 			if (nm_is_gauge(p, i))
 				values[i].gauge = r->number[p->first + i].gauge;
@@ -199,6 +204,18 @@ static void dispatch(const char *netns, const struct nm_reading *r)
 		plugin_dispatch_values(&vl);
 	}
 	meta_data_destroy(vl.meta);
+	return any;
+}
+
+/*
+ * What was in the reading before goes first, and is given a moment: of one series, two values that
+ * follow each other closely could be swapped by the daemon's write threads.
+ */
+static void dispatch_all(const char *netns, const struct nm_reading *r)
+{
+	if (dispatch(netns, r, true))
+		poll(NULL, 0, 1);
+	dispatch(netns, r, false);
 }
 
 /* Who is woken by a message wants to know where to look; what does not fit is left out. */
@@ -511,7 +528,7 @@ static int read_all(user_data_t *ud)
 		if (err)
 			continue;
 		pthread_mutex_unlock(&lock);
-		dispatch(netns.name, &reading);
+		dispatch_all(netns.name, &reading);
 		pthread_mutex_lock(&lock);
 	}
 	if (round == 1) /* now everything that could be chosen was seen */

@@ -52,6 +52,7 @@ struct view {
 	} held[NM_MINUTE]; /* what dumps of torn sources took, in the last minute */
 	uint64_t audited;  /* ns, as pub.now */
 	uint64_t wall;     /* ns since 1970, as pub.now */
+	uint64_t before;   /* ns since 1970: the last reading that was whole */
 	uint64_t woken;    /* ns: when nm_events() was called last */
 	bool fast;         /* more than one event came for each REST since */
 

@@ -778,12 +778,16 @@ int nm_finish_reading(struct view *w, struct nm_reading *r)
 	int err;
 
 	r->time = w->wall;
+	r->before = w->before;
 	r->slow = nm_slow_interval(v);
 	r->view = w;
 	w->owned = 0;
 	err = v->plugin->submit ? v->plugin->submit(v, r) : 0;
 	nm_owners_sweep(w);
-	return err ? err : r->err;
+	err = err ? err : r->err;
+	if (!err)
+		w->before = r->time;
+	return err;
 }
 
 static int collect(struct view *w, struct nm_reading *r)

@@ -458,11 +458,13 @@ struct nm_value {
 	const struct nm_about *about;                /* the same pointer: the same meta data */
 	uint32_t first;                              /* in nm_reading.number */
 	uint8_t n;
-	bool gauge, slow;                            /* gauge: of a stock type, all are */
+	bool gauge, slow; /* gauge: of a stock type, all are */
+	bool before;      /* what it was in the reading before, at nm_reading.before */
 };
 
 struct nm_reading {
 	uint64_t time;      /* ns since 1970: of all values */
+	uint64_t before;    /* of the reading before; 0: there was none */
 	double slow;        /* s: interval of the slow values */
 	const char *plugin; /* of the values that follow; NULL: the plugin's name */
 	struct nm_value *value;
@@ -476,7 +478,7 @@ struct nm_reading {
 	struct nm_text *text;
 	struct view *view;
 	uint64_t took; /* the instance, if its series were another's */
-	bool slow_now;
+	bool slow_now, before_now;
 	int err;
 };
 
@@ -491,6 +493,11 @@ void nm_owner(struct nm_reading *r, uint32_t number);
 void nm_about(struct nm_reading *r, const char *key, const char *value);
 /* Values that follow are slow: collectd is told to expect them at SlowInterval. */
 void nm_slow(struct nm_reading *r, bool slow);
+/*
+ * Values that follow are those of the reading before, which did not send them because they were as
+ * they had been.  Hosts hand them on first: what changed then did so within one interval.
+ */
+void nm_before(struct nm_reading *r, bool before);
 /* Whether the slow values of the object with this number are due in this reading. */
 bool nm_slow_due(const struct nm_view *v, uint32_t number);
 /* type and type_instance are kept as pointers; nm_text() copies one that does not live on. */

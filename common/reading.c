@@ -113,6 +113,11 @@ void nm_slow(struct nm_reading *r, bool slow)
 	r->slow_now = slow;
 }
 
+void nm_before(struct nm_reading *r, bool before)
+{
+	r->before_now = before;
+}
+
 /* Each object has its own turn, so that the writers' load is even. */
 bool nm_slow_due(const struct nm_view *v, uint32_t number)
 {
@@ -143,11 +148,11 @@ static inline struct nm_value *push(struct nm_reading *r, struct nm_value value)
 					      room(r->value, &r->room, r->n + 1, sizeof(*v));
 	union nm_number *to = NULL;
 
-	if (v)
+	if (v) {
 		r->value = v;
-	if (v)
 		to = end <= r->number_room ? r->number :
 					     room(r->number, &r->number_room, end, sizeof(*to));
+	}
 	if (!to) {
 		r->err = -ENOMEM;
 		return NULL;
@@ -158,6 +163,7 @@ static inline struct nm_value *push(struct nm_reading *r, struct nm_value value)
 	value.about = r->about;
 	value.first = (uint32_t)r->numbers;
 	value.slow = r->slow_now;
+	value.before = r->before_now;
 	v += r->n++;
 	*v = value;
 	r->numbers = end;
@@ -170,25 +176,25 @@ static void rebase(struct nm_reading *r, const struct nm_value *v)
 		nm_rebase(r, v);
 }
 
-void nm_gauge(struct nm_reading *r, const char *type, const char *type_instance, double gauge)
+void nm_gauge(struct nm_reading *r, const char *type, const char *type_instance, double v)
 {
-	struct nm_value *v = push(
+	struct nm_value *to = push(
 		r, (struct nm_value){
 			   .type = type, .type_instance = type_instance, .gauge = true, .n = 1});
 
-	if (v)
-		r->number[v->first].gauge = gauge;
+	if (to)
+		r->number[to->first].gauge = v;
 }
 
-void nm_derive(struct nm_reading *r, const char *type, const char *type_instance, uint64_t n)
+void nm_derive(struct nm_reading *r, const char *type, const char *type_instance, uint64_t v)
 {
-	struct nm_value *v =
+	struct nm_value *to =
 		push(r, (struct nm_value){.type = type, .type_instance = type_instance, .n = 1});
 
-	if (!v)
+	if (!to)
 		return;
-	r->number[v->first].derive = n;
-	rebase(r, v);
+	r->number[to->first].derive = v;
+	rebase(r, to);
 }
 
 void nm_derive2(struct nm_reading *r, const char *type, const char *type_instance, uint64_t rx,

@@ -75,6 +75,7 @@ enum { RX, TX, WAYS };
 /* What every reading touches comes first: of thousands of links, that is what it costs. */
 struct link {
 	uint32_t ifindex;
+	uint32_t unsent; /* values that the reading before had and did not send, a bit each */
 	bool selected;
 	bool changed;       /* slow values are due in the next reading */
 	bool covered;       /* its packets are in the total through another interface */
@@ -83,8 +84,8 @@ struct link {
 	uint16_t stats_len; /* older kernels tell less */
 	uint64_t now_at, last_at, active_at; /* ns; 0: never */
 	double speed;                        /* bit/s; 0: unknown */
-	double used_sent[WAYS];              /* utilization; NAN: unknown */
-	int state_sent;
+	double used[WAYS], used_sent[WAYS];  /* utilization, at the reading before and sent last */
+	int state;                           /* at the reading before */
 	const struct role *role[ROLES];
 	void *is[ROLES]; /* what is kept of them */
 	struct vfs *vfs; /* of a device that has or may get SR-IOV functions; see link_vf.c */

@@ -512,6 +512,7 @@ static int take_label(struct nm_view *v, struct link *l, const struct nm_msg *m)
 	*o = (struct owner){.ifindex = l->ifindex};
 	memcpy(l->label, label, sizeof(label));
 	l->changed = true; /* under this name nothing was sent */
+	l->unsent = 0;
 	return 0;
 }
 
@@ -1094,6 +1095,7 @@ static const struct series {
 	{"if_rx_dropped", "otherhost", OFFSET(rx_otherhost_dropped), 0},
 };
 enum { TRAFFIC = 2, SUMMED = 4, CAUSES = 5 };
+enum { STATE_BIT = NM_COUNT(counters), USED_BIT }; /* of link.unsent, behind the counters */
 #define STEP 0.1 /* percent: a utilization that differs by less has not changed */
 
 static const union counters *now_of(const struct link *l)
@@ -1264,23 +1266,55 @@ static bool moved(const struct link *l, const struct series *s)
 	       (s->tx && counter(now, s->tx) != counter(before, s->tx));
 }
 
-static void submit_counters(const struct nm_view *v, struct nm_reading *r, const struct link *l,
-			    bool all)
+/*
+ * What is to be sent of the i-th value that may rest: it, and what it was in the reading before if
+ * that kept it back; without that, a rate would be spread over all the quiet time, and a state be
+ * taken for as old as that.
+ */
+enum { NOTHING, IT, BOTH };
+static int what_to_send(struct link *l, unsigned i, bool differs, bool all)
+{
+	uint32_t bit = 1u << i;
+	int what = differs && l->unsent & bit ? BOTH : differs || all ? IT : NOTHING;
+
+	l->unsent = what ? l->unsent & ~bit : l->unsent | bit;
+	return what;
+}
+
+static void submit_counters(const struct nm_view *v, struct nm_reading *r, struct link *l, bool all)
 {
 	size_t n = ((const struct config *)v->config)->verbose ? NM_COUNT(counters) : CAUSES;
 
-	for (size_t i = TRAFFIC; i < n && counters[i].rx < l->stats_len; i++)
-		if (all || moved(l, &counters[i]))
+	for (unsigned i = TRAFFIC; i < n && counters[i].rx < l->stats_len; i++) {
+		int what = what_to_send(l, i, moved(l, &counters[i]), all);
+
+		nm_before(r, true);
+		if (what == BOTH)
+			put_counter(r, &counters[i], before_of(l));
+		nm_before(r, false);
+		if (what)
 			put_counter(r, &counters[i], now_of(l));
+	}
+}
+
+/* was: in the reading before. */
+static void put_gauge(struct nm_reading *r, int what, const char *type, const char *type_instance,
+		      double was, double is)
+{
+	nm_before(r, true);
+	if (what == BOTH)
+		nm_gauge(r, type, type_instance, was);
+	nm_before(r, false);
+	if (what)
+		nm_gauge(r, type, type_instance, is);
 }
 
 static void submit_state(const struct nm_view *v, struct nm_reading *r, struct link *l, bool all)
 {
-	int state = link_state(v, l);
+	int state = link_state(v, l), what = what_to_send(l, STATE_BIT, state != l->state, all);
 
-	if (all || state != l->state_sent)
-		nm_gauge(r, "gauge", "link_state", state);
-	l->state_sent = state;
+	put_gauge(r, what, "gauge", "link_state", l->state, state);
+	l->state = state;
 }
 
 static void submit_utilization(const struct nm_view *v, struct nm_reading *r, struct link *l,
@@ -1294,13 +1328,17 @@ static void submit_utilization(const struct nm_view *v, struct nm_reading *r, st
 		[TX] = {"utilization_tx", OFFSET(tx_bytes)},
 	};
 
-	for (int way = 0; way < WAYS; way++) {
+	for (unsigned way = 0; way < WAYS; way++) {
 		double used = utilization(v, l, ways[way].bytes), *sent = &l->used_sent[way];
+		bool differs = isnan(*sent) || fabs(used - *sent) >= STEP;
+		int what = isnan(used) ? NOTHING : what_to_send(l, USED_BIT + way, differs, all);
 
-		if (!all && fabs(used - *sent) < STEP)
-			continue;
-		gauge_if_known(r, "percent", ways[way].name, used);
-		*sent = used;
+		if (isnan(l->used[way]) && what == BOTH)
+			what = IT;
+		put_gauge(r, what, "percent", ways[way].name, l->used[way], used);
+		if (what || isnan(used))
+			*sent = used;
+		l->used[way] = used;
 	}
 }
 
@@ -1498,6 +1536,8 @@ static int submit_link(struct nm_view *v, struct nm_reading *r)
 		if ((*l)->now_at) {
 			(*l)->at = !(*l)->at;
 			(*l)->last_at = (*l)->now_at;
+		} else {
+			(*l)->unsent = 0; /* this reading does not have it */
 		}
 	return forget_labels(v);
 }

@@ -290,6 +290,29 @@ def test_layout_brief_sends_what_changes(t):
     daemon.wait_value("a0/gauge-link_state", 0)
 
 
+def test_layout_brief_tells_when_it_changed(t):
+    """What a value was in the reading before is sent along: a change took one interval."""
+    ns = t.namespace()
+    t.tap(ns, "t0")
+    ns.veth("a0", "b0")
+    daemon = t.collectd(f'Layout "brief"\n{ONLY_CHANGES}', ns).ready("t0")
+    for _ in range(3):
+        daemon.reading(since=daemon.now())
+    ns.frames("t0", count=1500, size=60)  # nobody reads them: dropped when the queue is full
+    dropped = int(ns.sysfs("t0/statistics/tx_dropped")[0])
+    daemon.wait_value("t0/if_dropped", {"rx": 0, "tx": dropped})
+    ns.ip("link set a0 down")
+    daemon.wait_value("a0/gauge-link_state", 0)
+
+    for id, before in (("t0/if_dropped", {"rx": 0, "tx": 0}), ("a0/gauge-link_state", 1)):
+        readings = [v.time for v in daemon.values(id.split("/")[0] + "/if_octets")]
+        sent = daemon.values(id)
+        same([v.plain for v in sent[:2]], [before, before], f"{id} while it rests")
+        assert readings.index(sent[1].time) - readings.index(sent[0].time) > 1, "it did not rest"
+        for a, b in zip(sent[1:], sent[2:]):
+            same(readings.index(b.time) - readings.index(a.time), 1, f"readings between two {id}")
+
+
 def test_slow_interval_is_six_intervals(t):
     daemon = t.collectd(ns=t.namespace(), interval=0.25).ready()
     same(daemon.wait_value("lo/gauge-mtu").interval, 1.5, "interval of a slow value")
