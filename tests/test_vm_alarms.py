@@ -5,7 +5,7 @@ import contextlib
 import math
 import socket
 
-from harness import same, vm
+from harness import plain_build_only, same, vm
 from test_alarms import Watched
 from test_dpll import EEC, HOLDOVER, LOCKED, Sim
 from test_link_kinds import bonded
@@ -13,6 +13,7 @@ from test_wireguard import HANDSHAKE_LIMIT, Tunnel, wg
 
 
 @vm
+@plain_build_only
 def test_bond_degraded(t):
     ns = bonded(t, "mode active-backup miimon 50")
     w = Watched(t, ns, interval=1)
@@ -25,6 +26,7 @@ def test_bond_degraded(t):
 
 
 @vm
+@plain_build_only
 def test_wireguard_peer_stale(t):
     tunnel = Tunnel(t)
     w = Watched(t, tunnel.a, "netmon_wireguard", HANDSHAKE_LIMIT, interval=1)
@@ -39,6 +41,7 @@ def test_wireguard_peer_stale(t):
 
 
 @vm
+@plain_build_only
 def test_clock_in_holdover(t):
     sim = Sim(t)
     w = Watched(t, None, "netmon_dpll", interval=1)
@@ -52,6 +55,7 @@ def test_clock_in_holdover(t):
 
 
 @vm
+@plain_build_only
 def test_neighbour_table_that_fills(t):
     """The limit belongs to the whole machine, here the VM.  That it is full no more is told after
     five minutes: a recording tests that."""
@@ -86,6 +90,7 @@ def nowhere(ns, count):
 
 
 @vm
+@plain_build_only
 def test_errors(t):
     """WireGuard counts an error for each packet to an address that no peer has."""
     tunnel = Tunnel(t)
