@@ -452,7 +452,11 @@ static const char *name_of(struct nm_json *j, const struct nm_names *t, uint64_t
 static const char *name_beside(struct nm_json *j, const struct nm_view *v, const struct nm_field *d,
 			       uint64_t id)
 {
-	return d->kind == NM_IFINDEX ? nm_ifname(v, (uint32_t)id) :
+	bool special = d->kind == NM_IFINDEX && d->names;
+	const char *name = special ? nm_name(d->names, (uint32_t)id) : NULL;
+
+	return name                  ? name :
+	       d->kind == NM_IFINDEX ? nm_ifname(v, (uint32_t)id) :
 	       d->kind == NM_TABLE   ? name_of(j, &nm_RT_TABLE, id) :
 				       NULL;
 }

@@ -51,7 +51,8 @@ enum nm_kind {
 	NM_FLAG,    /* presence is the value */
 	NM_ENUM,    /* .names */
 	NM_BITS,    /* .names, one bit each */
-	NM_IFINDEX, /* printed with the interface's name, unless .by tells of another namespace */
+	NM_IFINDEX, /* printed with the interface's name, unless .by tells of another namespace; .names has
+		       those of numbers that are no interface's */
 	NM_TABLE,   /* a routing table: printed with its name */
 	NM_LLADDR,
 	NM_ADDR,  /* IPv4 or IPv6 by length */

@@ -12,7 +12,7 @@
 /* ---- what the kernel's bytes mean ----------------------------------------------- */
 
 static const struct nm_field netconf_rows[] = {
-	NM_A(NETCONFA_IFINDEX, IFINDEX), /* NETCONFA_IFINDEX_ALL -1, _DEFAULT -2 */
+	NM_A(NETCONFA_IFINDEX, IFINDEX, .names = &nm_NETCONFA_IFINDEX), /* -1 all, -2 default */
 	NM_A(NETCONFA_FORWARDING, SINT),
 	NM_A(NETCONFA_RP_FILTER, SINT),
 	NM_A(NETCONFA_MC_FORWARDING, SINT),

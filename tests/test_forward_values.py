@@ -635,8 +635,7 @@ def test_command_shows_what_the_kernel_says(t):
     same(shown["netstat"], [grouped(files["netstat"])], "netstat")
     same(shown["snmp6"], [flat(files["snmp6"])], "snmp6")
     same(len(shown["softnet"][0]), len(softnet()), "CPUs")
-    same({(e["family"], {-1: "all", -2: "default"}.get(e["ifindex"], e.get("ifindex_name"))):
-          e["forwarding"] for e in shown["netconf"]},
+    same({(e["family"], e["ifindex_name"]): e["forwarding"] for e in shown["netconf"]},
          {(e["family"], e["interface"]): int(e["forwarding"])
           for e in json.loads(net.router.ip("-j netconf")) if e["family"] in ("inet", "inet6")},
          "forwarding")
