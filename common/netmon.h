@@ -48,12 +48,12 @@ enum nm_kind {
 	NM_SINT,
 	NM_BE, /* big-endian, like ports and protocols */
 	NM_STR,
-	NM_FLAG,    /* presence is the value */
-	NM_ENUM,    /* .names */
-	NM_BITS,    /* .names, one bit each */
-	NM_IFINDEX, /* printed with the interface's name, unless .by tells of another namespace; .names has
-		       those of numbers that are no interface's */
-	NM_TABLE,   /* a routing table: printed with its name */
+	NM_FLAG, /* presence is the value */
+	NM_ENUM, /* .names */
+	NM_BITS, /* .names, one bit each */
+	/* printed with the interface's name, unless .by tells of another namespace; .names: of others */
+	NM_IFINDEX,
+	NM_TABLE, /* a routing table: printed with its name */
 	NM_LLADDR,
 	NM_ADDR,  /* IPv4 or IPv6 by length */
 	NM_GROUP, /* 16 bytes, and the ethertype that tells what they are: struct br_mdb_entry */
