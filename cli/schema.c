@@ -29,6 +29,16 @@ static void type(struct nm_json *j, const char *key, const char *is)
 	nm_json_end(j, '}');
 }
 
+/* b: NULL for a list of one */
+static void strings(struct nm_json *j, const char *key, const char *a, const char *b)
+{
+	nm_json_begin(j, key, '[');
+	nm_json_string(j, NULL, a);
+	if (b)
+		nm_json_string(j, NULL, b);
+	nm_json_end(j, ']');
+}
+
 static void ref(struct nm_json *j, const char *key, struct tables *t, const struct nm_table *of)
 {
 	char to[32];
@@ -51,10 +61,7 @@ static void hex(struct nm_json *j, const char *key)
 static void enumeration(struct nm_json *j, const char *key, const struct nm_names *names)
 {
 	nm_json_begin(j, key, '{');
-	nm_json_begin(j, "type", '[');
-	nm_json_string(j, NULL, "string");
-	nm_json_string(j, NULL, "integer");
-	nm_json_end(j, ']');
+	strings(j, "type", "string", "integer");
 	nm_json_begin(j, "examples", '[');
 	for (size_t i = 0; names && i < names->n; i++)
 		nm_json_string(j, NULL, names->v[i].name);
@@ -214,10 +221,7 @@ static void definition(struct nm_json *j, struct tables *t, const struct nm_tabl
 	nm_json_string(j, "type", "object");
 	nm_json_begin(j, "properties", '{');
 	nm_json_begin(j, "change", '{');
-	nm_json_begin(j, "enum", '[');
-	nm_json_string(j, NULL, "new");
-	nm_json_string(j, NULL, "del");
-	nm_json_end(j, ']');
+	strings(j, "enum", "new", "del");
 	nm_json_end(j, '}');
 	if (of->size || !of->attrs)
 		rows(j, t, of);
@@ -255,16 +259,10 @@ static void metadata(struct nm_json *j)
 	type(j, "collection_time_ms", "number");
 	type(j, "complete", "boolean");
 	nm_json_begin(j, "namespace", '{');
-	nm_json_begin(j, "type", '[');
-	nm_json_string(j, NULL, "string");
-	nm_json_string(j, NULL, "null");
-	nm_json_end(j, ']');
+	strings(j, "type", "string", "null");
 	nm_json_end(j, '}');
 	nm_json_end(j, '}');
-	nm_json_begin(j, "required", '[');
-	nm_json_string(j, NULL, "version");
-	nm_json_string(j, NULL, "complete");
-	nm_json_end(j, ']');
+	strings(j, "required", "version", "complete");
 	nm_json_bool(j, "additionalProperties", false);
 	nm_json_end(j, '}');
 }
@@ -300,11 +298,7 @@ static void arrays(struct nm_json *j, struct tables *t, const struct noun *n)
 
 static void required(struct nm_json *j, const char *first)
 {
-	nm_json_begin(j, "required", '[');
-	nm_json_string(j, NULL, first);
-	if (strcmp(first, "metadata") != 0)
-		nm_json_string(j, NULL, "metadata");
-	nm_json_end(j, ']');
+	strings(j, "required", first, strcmp(first, "metadata") != 0 ? "metadata" : NULL);
 	nm_json_bool(j, "additionalProperties", false);
 }
 
