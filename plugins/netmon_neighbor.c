@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* netmon_neighbor: ARP, NDP and forwarding entries, their tables, and the stations behind them. */
-#include <arpa/inet.h>
-#include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <libmnl/libmnl.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "names.h"
-#include "netmon.h"
+#include "neighbor.h"
 #include "uapi.h"
 
 /* ---- what the kernel's bytes mean ----------------------------------------------- */
@@ -203,33 +195,12 @@ static const struct nm_source sources[] = {
 
 /* ---- what is configured -------------------------------------------------------------- */
 
-enum {
-	NEW = 1 << 0,
-	CHANGED = 1 << 1,
-	FLIPFLOP = 1 << 2,
-	REUSED = 1 << 3,
-	ACTIVITY = 1 << 4,
-	DUPLICATE = 1 << 5,
-	MOVED = 1 << 6,
-	TABLE_FULL = 1 << 7,
-	STATE_FILE = 1 << 8,
-};
 static const struct nm_name notice_names[] = {
 	{NEW, "new"},       {CHANGED, "changed"},       {FLIPFLOP, "flipflop"},
 	{REUSED, "reused"}, {ACTIVITY, "activity"},     {DUPLICATE, "duplicate"},
 	{MOVED, "moved"},   {TABLE_FULL, "table_full"}, {STATE_FILE, "state_file"},
 };
-static const struct nm_names notices = {NM_ARRAY(notice_names)};
-enum { STATION_NOTICES = 7 }; /* the first ones */
-
-struct config {
-	struct nm_config common;
-	struct nm_select interfaces;
-	bool vlans, track;
-	double max_stations, quiet, duplicate_interval;
-	char *state_file;
-	unsigned notify;
-};
+const struct nm_names nm_neighbor_notices = {NM_ARRAY(notice_names)};
 
 static const struct config defaults = {
 	.common = NM_CONFIG_DEFAULTS,
@@ -276,7 +247,7 @@ static const struct nm_option options[] = {
 			"and at the end. For another network namespace its name follows an \"@\". A "
 			"copy of arpwatch's arp.dat can be put there. A damaged file is renamed to "
 			"FILE.damaged."),
-	NM_OPTION(config, "Notify", NM_OPT_WORDS, notify, .words = &notices,
+	NM_OPTION(config, "Notify", NM_OPT_WORDS, notify, .words = &nm_neighbor_notices,
 		  .help = "Which changes are told by a notification."),
 };
 
@@ -351,23 +322,6 @@ struct vlan {
 	bool changed;
 };
 
-enum { PAST = 4 };
-
-struct station_key {
-	char where[IFNAMSIZ]; /* ifindexes do not outlive a restart; empty: any interface */
-	uint8_t addr[16];
-	uint16_t vlan;
-	uint8_t family, pad[5];
-};
-
-struct station {
-	union {
-		uint64_t at[PAST]; /* packed link layer addresses, the present one first */
-		char port[IFNAMSIZ];
-	};
-	int64_t seen, changed; /* s, as view.now */
-};
-
 /* One of the kernel's neighbour tables: what it says, and what we know of its entries. */
 struct table {
 	bool known, news;
@@ -380,25 +334,16 @@ struct table {
 	uint64_t fulls, full_at; /* ns */
 };
 
-struct save { /* the state file as it is to be written */
-	char path[PATH_MAX], new[PATH_MAX], original[PATH_MAX];
-	char *text;
-	size_t size;
-	bool imported;
-	int err;
-};
-
 enum { ARP, NDISC, FAMILIES };
 static const char *const table_names[FAMILIES] = {"arp_cache", "ndisc_cache"};
 
 struct state {
-	struct nm_map ifaces;   /* ifindex -> struct iface */
-	struct nm_map entries;  /* struct entry_key -> struct entry */
-	struct nm_map tunnels;  /* struct tunnel_key -> struct tunnel */
-	struct nm_map remotes;  /* struct remote_key -> uint32_t: entries */
-	struct nm_map vlans;    /* struct vlan_key -> struct vlan */
-	struct nm_map stations; /* struct station_key -> struct station */
-	struct nm_map clashes;  /* struct station_key -> int64_t: s, when it was seen last */
+	struct nm_map ifaces;  /* ifindex -> struct iface */
+	struct nm_map entries; /* struct entry_key -> struct entry */
+	struct nm_map tunnels; /* struct tunnel_key -> struct tunnel */
+	struct nm_map remotes; /* struct remote_key -> uint32_t: entries */
+	struct nm_map vlans;   /* struct vlan_key -> struct vlan */
+	struct stations stations;
 	struct table table[FAMILIES];
 	uint32_t sets;    /* parameter sets of single interfaces that the tables' dump had */
 	uint32_t dump;    /* number of the dump that runs or ran last */
@@ -406,14 +351,6 @@ struct state {
 	bool look;        /* entries were born silently, here or elsewhere */
 	uint64_t look_at; /* ns: not before */
 	uint64_t begun, told_begun; /* ns, and what was told, when the dump began */
-	uint64_t events[STATION_NOTICES], forgotten;
-	bool stations_changed; /* since they were last sent */
-
-	/* The state file. */
-	bool loaded, remembers, frozen, unsaved, failing, imported;
-	uint64_t saved_at; /* ns */
-	pthread_t saver;
-	struct save *save; /* that it writes; NULL: there is none */
 };
 
 #define MAP(k, t) ((struct nm_map){.key = sizeof(k), .val = sizeof(t)})
@@ -427,14 +364,13 @@ static int open_neighbor(struct nm_view *v)
 	s->tunnels = MAP(struct tunnel_key, struct tunnel);
 	s->remotes = MAP(struct remote_key, uint32_t);
 	s->vlans = MAP(struct vlan_key, struct vlan);
-	s->stations = MAP(struct station_key, struct station);
-	s->clashes = MAP(struct station_key, int64_t);
+	nm_stations_open(&s->stations);
 	return 0;
 }
 
-static int64_t seconds(const struct nm_view *v)
+struct stations *nm_stations(const struct nm_view *v)
 {
-	return (int64_t)(v->now / 1000000000);
+	return &((struct state *)v->state)->stations;
 }
 
 /* ---- counts -------------------------------------------------------------------------------- */
@@ -507,371 +443,15 @@ static int remove_entry(const struct nm_view *v, const struct entry_key *key)
 	return err;
 }
 
-/* ---- who is told ------------------------------------------------------------------------ */
-
-enum { TEXT = 64 };
-
-/* Up to 7 bytes of a link layer address, the last ones of a longer one, and its length. */
-static uint64_t pack(const uint8_t *p, size_t len)
+uint32_t nm_neighbor_ifindex(const struct nm_view *v, const char *name)
 {
-	uint64_t at = (uint64_t)(len < 255 ? len : 255) << 56;
-
-	for (size_t i = len > 7 ? len - 7 : 0, n = len - i; n; n--)
-		at |= (uint64_t)p[i++] << 8 * (n - 1);
-	return at;
-}
-
-static const char *unpack(uint64_t at, char buf[static TEXT])
-{
-	unsigned len = (unsigned)(at >> 56), n = len < 7 ? len : 7;
-	char *to = buf;
-
-	*to = 0;
-	if (len > 7)
-		to += snprintf(to, 8, "%u/", len);
-	for (; n; n--)
-		to += snprintf(to, 4, "%02x%s", (unsigned)(at >> 8 * (n - 1)) & 0xff,
-			       n > 1 ? ":" : "");
-	return buf;
-}
-
-static const char *address_text(const struct station_key *k, char buf[static TEXT])
-{
-	if (k->family != AF_BRIDGE) {
-		*buf = 0;
-		inet_ntop(k->family, k->addr, buf, TEXT);
-	} else if (k->vlan) {
-		unpack(pack(k->addr, 6), buf);
-		snprintf(buf + strlen(buf), 8, "/%u", k->vlan);
-	} else {
-		unpack(pack(k->addr, 6), buf);
-	}
-	return buf;
-}
-
-static const char *place_text(const struct station_key *k, const struct station *s, size_t i,
-			      char buf[static TEXT])
-{
-	if (k->family != AF_BRIDGE)
-		return unpack(s->at[i], buf);
-	snprintf(buf, TEXT, "%.15s", s->port);
-	return buf;
-}
-
-static uint32_t ifindex_of(const struct state *s, const char *name)
-{
+	const struct state *s = v->state;
 	const struct iface *i;
 	const void *key;
 
 	for (size_t n = 0; (i = nm_map_next(&s->ifaces, &key, &n));)
 		if (!strcmp(i->name, name))
 			return *(const uint32_t *)key;
-	return 0;
-}
-
-/* What was remembered from before the start is known: what differs from it is news. */
-static struct nm_notice *tell(struct nm_view *v, unsigned what, enum nm_severity severity,
-			      const struct station_key *k, const char *old, const char *new)
-{
-	const struct config *c = v->config;
-	struct state *s = v->state;
-	struct nm_notice *n;
-	char text[TEXT];
-
-	if (!v->news && !s->remembers)
-		return NULL;
-	for (unsigned i = 0; i < STATION_NOTICES; i++)
-		s->events[i] += what == 1u << i && !(what == DUPLICATE && severity == NM_OKAY);
-	if (!(c->notify & what))
-		return NULL;
-	n = nm_notify(v, severity, nm_name(&notices, what), k->where);
-	if (!n)
-		return NULL;
-	nm_meta(n, "ifindex", "%u", ifindex_of(s, k->where));
-	nm_meta(n, "address", "%s", address_text(k, text));
-	nm_change(n, old, new);
-	return n;
-}
-
-/* ---- stations ------------------------------------------------------------------------------ */
-
-/* The one of n numbers that k are less than, at most; they are put into some other order. */
-static int64_t kth(int64_t *x, size_t n, size_t k)
-{
-	while (n > 1) {
-		int64_t pivot = x[(n - 1) / 2];
-		size_t low = 0, high = n;
-
-		for (;; low++) {
-			while (x[low] < pivot)
-				low++;
-			while (x[--high] > pivot)
-				;
-			if (low >= high)
-				break;
-			int64_t swap = x[low];
-
-			x[low] = x[high];
-			x[high] = swap;
-		}
-		if (k <= high) {
-			n = high + 1;
-		} else {
-			x += high + 1;
-			n -= high + 1;
-			k -= high + 1;
-		}
-	}
-	return *x;
-}
-
-/*
- * By when it was seen last.  Of those that were seen together chance decides: were it
- * their place in the map, one end of the map would fill up and be searched for long.
- */
-static int64_t rank_of(const struct station_key *k, const struct station *st)
-{
-	uint32_t h = k->vlan;
-
-	for (size_t i = 0; i < sizeof(k->addr); i++)
-		h = (h ^ k->addr[i]) * 0x01000193u;
-	return st->seen * (1 << 20) + (h >> 12);
-}
-
-/* At the limit the eighth that was seen longest ago goes: it is looked for seldom. */
-static int make_room(const struct nm_view *v)
-{
-	const struct config *c = v->config;
-	struct state *s = v->state;
-	size_t n = s->stations.used, k = 0;
-	const struct station *st;
-	const void *key;
-	int64_t *rank, last;
-
-	if ((double)n < c->max_stations)
-		return 0;
-	rank = reallocarray(NULL, n, sizeof(*rank));
-	if (!rank)
-		return -ENOMEM;
-	for (size_t i = 0; k < n && (st = nm_map_next(&s->stations, &key, &i));)
-		rank[k++] = rank_of(key, st);
-	last = kth(rank, k, k / 8);
-	free(rank);
-	for (size_t i = 0; (st = nm_map_next(&s->stations, &key, &i));)
-		if (rank_of(key, st) <= last) {
-			struct station_key gone = *(const struct station_key *)key;
-
-			nm_map_del(&s->stations, &gone);
-			nm_map_del(&s->clashes, &gone);
-			s->forgotten++;
-			i--;
-		}
-	return 0;
-}
-
-static int add_station(struct nm_view *v, const struct station_key *k, const struct station *is)
-{
-	struct state *s = v->state;
-	struct station *st;
-	int err = make_room(v);
-
-	st = err ? NULL : nm_map_put(&s->stations, k, NULL);
-	if (!st)
-		return -ENOMEM;
-	*st = *is;
-	s->unsaved = s->stations_changed = true;
-	return 0;
-}
-
-/* arpwatch may not have known the interface: who is found first has it. */
-static int adopt(struct nm_view *v, const struct station_key *k, struct station **out)
-{
-	struct station_key any = *k;
-	struct state *s = v->state;
-	struct station *st, is;
-	int err;
-
-	memset(any.where, 0, sizeof(any.where));
-	st = nm_map_get(&s->stations, &any);
-	if (!st)
-		return 0;
-	is = *st;
-	nm_map_del(&s->stations, &any);
-	err = add_station(v, k, &is);
-	*out = nm_map_get(&s->stations, k);
-	return err;
-}
-
-/* Two stations that answer for one address take turns. */
-static int tell_duplicate(struct nm_view *v, const struct station_key *k, const char *old,
-			  const char *new)
-{
-	struct state *s = v->state;
-	char text[TEXT];
-	bool fresh;
-	int64_t *at = nm_map_put(&s->clashes, k, &fresh);
-
-	if (!at)
-		return -ENOMEM;
-	*at = seconds(v);
-	if (fresh)
-		nm_say(tell(v, DUPLICATE, NM_FAILURE, k, old, new),
-		       "interface %s: address %s is used by both %s and %s", k->where,
-		       address_text(k, text), old, new);
-	return 0;
-}
-
-/* By arpwatch's words: a change to the address before is a flip flop, to an older one a reuse. */
-static int change_station(struct nm_view *v, const struct station_key *k, struct station *st,
-			  uint64_t at)
-{
-	static const struct {
-		unsigned what;
-		const char *word;
-	} kinds[] = {
-		{CHANGED, "changed"},
-		{FLIPFLOP, "flip flop"},
-		{REUSED, "reused old"},
-	};
-	const struct config *c = v->config;
-	char address[TEXT], old[TEXT], new[TEXT];
-	size_t i = 1, kind;
-	int64_t before = st->changed;
-
-	while (i < PAST && st->at[i] != at)
-		i++;
-	kind = i == PAST ? 0 : i == 1 ? 1 : 2;
-	unpack(st->at[0], old);
-	unpack(at, new);
-	for (i = i < PAST ? i : PAST - 1; i; i--)
-		st->at[i] = st->at[i - 1];
-	st->at[0] = at;
-	st->changed = seconds(v);
-	nm_say(tell(v, kinds[kind].what, NM_WARNING, k, old, new),
-	       "interface %s: station %s: %s link layer address: it was %s and is %s", k->where,
-	       address_text(k, address), kinds[kind].word, old, new);
-	if (kind == 1 && (double)(st->changed - before) <= c->duplicate_interval)
-		return tell_duplicate(v, k, old, new);
-	return 0;
-}
-
-static void move_station(struct nm_view *v, const struct station_key *k, struct station *st,
-			 const char *port)
-{
-	char address[TEXT];
-
-	nm_say(tell(v, MOVED, NM_WARNING, k, st->port, port),
-	       "bridge %s: station %s moved from port %s to %s", k->where, address_text(k, address),
-	       st->port, port);
-	memset(st->port, 0, sizeof(st->port));
-	snprintf(st->port, sizeof(st->port), "%s", port);
-	st->changed = seconds(v);
-}
-
-/* A station is new, or active again after so many days. */
-static void tell_there(struct nm_view *v, unsigned what, const struct station_key *k,
-		       const struct station *is, double days)
-{
-	struct nm_notice *n = tell(v, what, NM_OKAY, k, NULL, NULL);
-	const char *where = k->family == AF_BRIDGE ? "bridge" : "interface";
-	char address[TEXT], place[TEXT];
-
-	if (!n)
-		return;
-	address_text(k, address);
-	nm_change(n, NULL, place_text(k, is, 0, place));
-	if (what == NEW)
-		nm_say(n, "%s %s: new station %s at %s", where, k->where, address, place);
-	else
-		nm_say(n, "%s %s: station %s at %s is active again after %.0f days", where,
-		       k->where, address, place, days);
-}
-
-/*
- * A sign of a station, so many seconds old.  wakes: it was not known to be there
- * all the time.  1: it was in another place before.
- */
-static int on_station(struct nm_view *v, const struct station_key *k, const struct station *is,
-		      bool wakes)
-{
-	const struct config *c = v->config;
-	struct state *s = v->state;
-	struct station *st = nm_map_get(&s->stations, k);
-	int err = st ? 0 : adopt(v, k, &st);
-	bool fdb = k->family == AF_BRIDGE;
-	bool same;
-
-	if (err)
-		return err;
-	if (!st) {
-		tell_there(v, NEW, k, is, 0);
-		return add_station(v, k, is);
-	}
-	same = fdb ? !strcmp(st->port, is->port) : st->at[0] == is->at[0];
-	if (wakes && (double)(is->seen - st->seen) > c->quiet * 86400)
-		tell_there(v, ACTIVITY, k, is, (double)(is->seen - st->seen) / 86400);
-	s->unsaved |= !same || is->seen - st->seen > 3600;
-	s->stations_changed |= !same;
-	if (is->seen > st->seen)
-		st->seen = is->seen;
-	if (!same && fdb)
-		move_station(v, k, st, is->port);
-	else if (!same)
-		err = change_station(v, k, st, is->at[0]);
-	return err ? err : !same;
-}
-
-/* When the kernel last heard of it; clock ticks of user space are hundredths on every machine. */
-static int64_t seen_at(const struct nm_view *v, const struct nm_msg *m, bool fdb)
-{
-	struct nda_cacheinfo ci;
-	uint32_t ago;
-
-	if (nm_bytes(m->attr[NDA_CACHEINFO], &ci, sizeof(ci)) < sizeof(ci))
-		return seconds(v);
-	ago = fdb || ci.ndm_updated < ci.ndm_confirmed ? ci.ndm_updated : ci.ndm_confirmed;
-	return seconds(v) - ago / 100;
-}
-
-static bool tracked(const struct nm_view *v, const struct iface *i)
-{
-	const struct config *c = v->config;
-
-	return c->track && i && i->selected && *i->name;
-}
-
-static struct station_key station_key(const struct iface *i, const struct entry_key *e)
-{
-	struct station_key k = {.vlan = e->vlan, .family = e->family};
-
-	memcpy(k.where, i->name, sizeof(k.where));
-	memcpy(k.addr, e->addr, sizeof(k.addr));
-	return k;
-}
-
-/* All entries of a map of stations, where interface old is named new now. */
-static int rename_stations(struct nm_map *m, const char *old, const char *new, bool ports)
-{
-	struct nm_map renamed = {.key = m->key, .val = m->val};
-	const void *key;
-	void *val, *to;
-
-	for (size_t i = 0; (val = nm_map_next(m, &key, &i));) {
-		struct station_key k = *(const struct station_key *)key;
-
-		if (!strcmp(k.where, old))
-			memcpy(k.where, new, sizeof(k.where));
-		to = nm_map_put(&renamed, &k, NULL);
-		if (!to) {
-			nm_map_free(&renamed);
-			return -ENOMEM;
-		}
-		memcpy(to, val, m->val);
-		if (ports && k.family == AF_BRIDGE && !strcmp(((struct station *)to)->port, old))
-			memcpy(((struct station *)to)->port, new, IFNAMSIZ);
-	}
-	nm_map_free(m);
-	*m = renamed;
 	return 0;
 }
 
@@ -929,10 +509,8 @@ static int rename_iface(const struct nm_view *v, struct iface *i, const char *na
 	snprintf(new, sizeof(new), "%s", name);
 	if (!strcmp(i->name, new))
 		return 0;
-	if (*i->name && s->stations.used)
-		err = rename_stations(&s->stations, i->name, new, true);
-	if (!err && *i->name && s->clashes.used)
-		err = rename_stations(&s->clashes, i->name, new, false);
+	if (*i->name)
+		err = nm_stations_rename(&s->stations, i->name, new);
 	memcpy(i->name, new, sizeof(new));
 	i->selected = nm_selected(&c->interfaces, new);
 	i->changed = true;
@@ -959,6 +537,34 @@ static int on_link(struct nm_view *v, const struct nm_msg *m)
 	i->vxlan = kind && !strcmp(kind, "vxlan");
 	i->seen = s->dump;
 	return rename_iface(v, i, nm_str(m->attr[IFLA_IFNAME]));
+}
+
+/* When the kernel last heard of it; clock ticks of user space are hundredths on every machine. */
+static int64_t seen_at(const struct nm_view *v, const struct nm_msg *m, bool fdb)
+{
+	struct nda_cacheinfo ci;
+	uint32_t ago;
+
+	if (nm_bytes(m->attr[NDA_CACHEINFO], &ci, sizeof(ci)) < sizeof(ci))
+		return seconds(v);
+	ago = fdb || ci.ndm_updated < ci.ndm_confirmed ? ci.ndm_updated : ci.ndm_confirmed;
+	return seconds(v) - ago / 100;
+}
+
+static bool tracked(const struct nm_view *v, const struct iface *i)
+{
+	const struct config *c = v->config;
+
+	return c->track && i && i->selected && *i->name;
+}
+
+static struct station_key station_key(const struct iface *i, const struct entry_key *e)
+{
+	struct station_key k = {.vlan = e->vlan, .family = e->family};
+
+	memcpy(k.where, i->name, sizeof(k.where));
+	memcpy(k.addr, e->addr, sizeof(k.addr));
+	return k;
 }
 
 /* ---- neighbours -------------------------------------------------------------------------------- */
@@ -1005,7 +611,7 @@ static int on_neighbor(struct nm_view *v, const struct nm_msg *m)
 		return remove_entry(v, &k);
 	}
 	if (m->attr[NDA_LLADDR])
-		is.at = pack(ll, nm_bytes(m->attr[NDA_LLADDR], ll, sizeof(ll)));
+		is.at = nm_lladdr_pack(ll, nm_bytes(m->attr[NDA_LLADDR], ll, sizeof(ll)));
 	is.cell = neighbor_cell(k.family, h->ndm_state);
 	is.collectable = !(h->ndm_state & NUD_PERMANENT) && !(h->ndm_flags & NTF_EXT_LEARNED);
 	e = nm_map_put(&s->entries, &k, &fresh);
@@ -1028,7 +634,8 @@ static int on_neighbor(struct nm_view *v, const struct nm_msg *m)
 	struct station_key sk = station_key(i, &k);
 	struct station st = {.at = {is.at}, .seen = seen_at(v, m, false)};
 
-	err = on_station(v, &sk, &st, fresh || was.cell != neighbor_cell(k.family, NUD_REACHABLE));
+	err = nm_station_seen(v, &sk, &st,
+			      fresh || was.cell != neighbor_cell(k.family, NUD_REACHABLE));
 	return err < 0 ? err : 0;
 }
 
@@ -1130,7 +737,7 @@ static int on_fdb_station(struct nm_view *v, const struct nm_msg *m, const struc
 	struct station_key sk = station_key(bridge, k);
 
 	memcpy(st.port, at->name, sizeof(st.port));
-	return on_station(v, &sk, &st, true);
+	return nm_station_seen(v, &sk, &st, true);
 }
 
 static int on_fdb(struct nm_view *v, const struct nm_msg *m)
@@ -1186,8 +793,8 @@ static void tell_table(struct nm_view *v, int family, bool full)
 	struct nm_notice *n = NULL;
 
 	if (v->news && c->notify & TABLE_FULL)
-		n = nm_notify(v, full ? NM_FAILURE : NM_OKAY, nm_name(&notices, TABLE_FULL),
-			      table_names[family]);
+		n = nm_notify(v, full ? NM_FAILURE : NM_OKAY,
+			      nm_name(&nm_neighbor_notices, TABLE_FULL), table_names[family]);
 	nm_meta(n, "table_fulls", "%" PRIu64, t->fulls);
 	nm_meta(n, "gc_thresh3", "%u", t->thresh[2]);
 	if (full)
@@ -1312,429 +919,17 @@ static void looked(const struct nm_view *v)
 		     (uint64_t)((vain ? 1.5 : 0.5) * v->interval * 1e9);
 }
 
-/* ---- the state file -------------------------------------------------------------------------------------- */
-
-#define MAGIC    "netmon stations 1"
-#define ANYWHERE "/" /* no interface can be named so */
-
-static void file_path(const struct nm_view *v, char path[static PATH_MAX], const char *suffix)
-{
-	const struct config *c = v->config;
-
-	snprintf(path, PATH_MAX, "%s%s%s%s", c->state_file, v->netns ? "@" : "",
-		 v->netns ? v->netns : "", suffix);
-}
-
-static void tell_file(struct nm_view *v, enum nm_severity severity, const char *reason,
-		      const char *text)
-{
-	const struct config *c = v->config;
-	struct nm_notice *n =
-		c->notify & STATE_FILE ?
-			nm_notify(v, severity, nm_name(&notices, STATE_FILE), "stations") :
-			NULL;
-
-	nm_meta(n, "file", "%.63s", c->state_file);
-	nm_meta(n, "reason", "%.63s", reason);
-	nm_say(n, "state file %.100s: %s", c->state_file, text);
-}
-
-/* "2:0:0:0:0:1", "20/0:0:...": what unpack() writes, and arpwatch without leading zeros. */
-static bool read_lladdr(const char *s, uint64_t *at)
-{
-	unsigned long len = 0;
-	uint8_t byte[7];
-	size_t n = 0;
-	char *end;
-
-	if (strchr(s, '/')) {
-		len = strtoul(s, &end, 10);
-		if (*end != '/' || len < 8 || len > 255)
-			return false;
-		s = end + 1;
-	}
-	for (;; s = end + 1) {
-		unsigned long b = strtoul(s, &end, 16);
-
-		if (n == sizeof(byte) || !isxdigit((unsigned char)*s) || b > 255)
-			return false;
-		byte[n++] = (uint8_t)b;
-		if (*end != ':')
-			break;
-	}
-	if (*end || (len && n != sizeof(byte)))
-		return false;
-	*at = pack(byte, n);
-	if (len)
-		*at = (*at & ~(0xffull << 56)) | (uint64_t)len << 56;
-	return true;
-}
-
-static bool read_name(const char *s, char name[static IFNAMSIZ])
-{
-	if (!*s || strlen(s) >= IFNAMSIZ)
-		return false;
-	if (strcmp(s, ANYWHERE))
-		snprintf(name, IFNAMSIZ, "%s", s);
-	return true;
-}
-
-/* An IP address, a link layer address, or that and a VLAN. */
-static bool read_address(char *s, struct station_key *k)
-{
-	char *slash = strchr(s, '/');
-	uint64_t at;
-
-	k->family = inet_pton(AF_INET, s, k->addr) == 1  ? AF_INET :
-		    inet_pton(AF_INET6, s, k->addr) == 1 ? AF_INET6 :
-							   AF_BRIDGE;
-	if (k->family != AF_BRIDGE)
-		return true;
-	if (slash) {
-		char *end;
-		unsigned long vlan = strtoul(slash + 1, &end, 10);
-
-		if (*end || !vlan || vlan > 4095)
-			return false;
-		k->vlan = (uint16_t)vlan;
-		*slash = 0;
-	}
-	if (!read_lladdr(s, &at) || at >> 56 != 6)
-		return false;
-	for (int i = 0; i < 6; i++)
-		k->addr[i] = (uint8_t)(at >> 8 * (5 - i));
-	return true;
-}
-
-static bool read_time(const struct nm_view *v, const char *s, int64_t *seen)
-{
-	int64_t now = time(NULL), then;
-	char *end;
-
-	errno = 0;
-	then = strtoll(s, &end, 10);
-	if (*end || end == s || errno || then < 0)
-		return false;
-	*seen = seconds(v) - (then < now ? now - then : 0);
-	return true;
-}
-
-/* 0, -EBADMSG: not one of our lines, -ENOMEM */
-static int read_line(struct nm_view *v, char *line)
-{
-	struct station_key k = {0};
-	struct station st = {0};
-	char *save, *where = strtok_r(line, " ", &save), *address = strtok_r(NULL, " ", &save),
-		    *seen = strtok_r(NULL, " ", &save), *at = strtok_r(NULL, " ", &save);
-	size_t n = 0;
-
-	if (!where || !address || !seen || !at || !read_name(where, k.where) ||
-	    !read_address(address, &k) || !read_time(v, seen, &st.seen))
-		return -EBADMSG;
-	if (k.family == AF_BRIDGE) {
-		if (!read_name(at, st.port) || strtok_r(NULL, " ", &save))
-			return -EBADMSG;
-	} else {
-		for (; at; at = strtok_r(NULL, " ", &save))
-			if (n == PAST || !read_lladdr(at, &st.at[n++]))
-				return -EBADMSG;
-	}
-	st.changed = INT64_MIN / 2;
-	return add_station(v, &k, &st);
-}
-
-/* arpwatch's: link layer address, IP address, time, host name, interface; by tabs. */
-static int read_arpwatch(struct nm_view *v, char *line)
-{
-	struct state *s = v->state;
-	struct station_key k = {0};
-	struct station is = {.changed = INT64_MIN / 2}, *st;
-	char *field[5] = {0};
-	size_t n = 0, i = 1;
-
-	for (char *f; n < NM_COUNT(field) && (f = strsep(&line, "\t"));)
-		field[n++] = f;
-	if (n < 3 || !read_lladdr(field[0], &is.at[0]) || !read_address(field[1], &k) ||
-	    k.family == AF_BRIDGE || !read_time(v, field[2], &is.seen) ||
-	    (field[4] && *field[4] && !read_name(field[4], k.where)))
-		return -EBADMSG;
-	st = nm_map_get(&s->stations, &k);
-	if (!st)
-		return add_station(v, &k, &is);
-	if (is.seen > st->seen) { /* a later one stands in front */
-		memmove(&st->at[1], &st->at[0], (PAST - 1) * sizeof(st->at[0]));
-		st->at[0] = is.at[0];
-		st->seen = is.seen;
-		return 0;
-	}
-	while (i < PAST && st->at[i])
-		i++;
-	if (i < PAST)
-		st->at[i] = is.at[0];
-	return 0;
-}
-
-static bool read_end(const char *line, unsigned long *lines)
-{
-	char *end;
-
-	if (strncmp(line, "end ", 4) != 0 || !isdigit((unsigned char)line[4]))
-		return false;
-	*lines = strtoul(line + 4, &end, 10);
-	return !*end;
-}
-
-/*
- * An empty file is as good as none.  The last line counts the others: a file
- * that was cut off has none, or a wrong one.
- */
-static int read_stations(struct nm_view *v, FILE *f)
-{
-	struct state *s = v->state;
-	unsigned long lines = 0, end = 0;
-	bool ended = false;
-	char line[512];
-	int err = 0;
-
-	for (; !err && fgets(line, sizeof(line), f); lines++) {
-		size_t len = strlen(line);
-
-		if (!len || line[len - 1] != '\n' || ended)
-			return -EBADMSG;
-		line[len - 1] = 0;
-		if (!lines && strcmp(line, MAGIC))
-			s->imported = true;
-		ended = !s->imported && lines && read_end(line, &end);
-		if (s->imported)
-			err = read_arpwatch(v, line);
-		else if (lines && !ended)
-			err = read_line(v, line);
-	}
-	if (!err && ferror(f))
-		err = -EIO;
-	if (!err && lines && !s->imported && (!ended || end != lines - 2))
-		err = -EBADMSG;
-	return err ? err : lines ? 0 : -ENOENT;
-}
-
-static void forget_all(struct state *s)
-{
-	nm_map_free(&s->stations);
-	s->forgotten = 0;
-	s->imported = false;
-}
-
-static void load(struct nm_view *v)
-{
-	const struct config *c = v->config;
-	struct state *s = v->state;
-	char path[PATH_MAX], aside[PATH_MAX];
-	FILE *f;
-	int err;
-
-	s->loaded = true;
-	s->saved_at = v->now;
-	if (!c->state_file || !c->track)
-		return;
-	file_path(v, path, "");
-	file_path(v, aside, ".damaged");
-	f = fopen(path, "re");
-	err = f ? read_stations(v, f) : -errno;
-	if (f)
-		fclose(f);
-	if (!err)
-		s->remembers = true;
-	s->unsaved = s->imported;
-	if (!err || err == -ENOENT)
-		return;
-	forget_all(s);
-	s->unsaved = false;
-	if (err == -EBADMSG && !rename(path, aside)) {
-		tell_file(
-			v, NM_WARNING, "damaged",
-			"it is damaged, and was renamed to end in .damaged; all stations are new");
-		return;
-	}
-	s->frozen = true; /* what could not be read must not be replaced */
-	tell_file(v, NM_WARNING, strerror(-err), "it cannot be read, and is left as it is");
-}
-
-static void print_stations(const struct nm_view *v, FILE *f)
-{
-	const struct state *s = v->state;
-	int64_t base = time(NULL) - seconds(v);
-	const struct station *st;
-	const void *key;
-	char text[TEXT];
-	size_t n = 0;
-
-	fputs(MAGIC "\n", f);
-	for (size_t i = 0; (st = nm_map_next(&s->stations, &key, &i)); n++) {
-		const struct station_key *k = key;
-
-		fprintf(f, "%s %s %" PRId64, *k->where ? k->where : ANYWHERE, address_text(k, text),
-			base + st->seen);
-		if (k->family == AF_BRIDGE)
-			fprintf(f, " %s", st->port);
-		else
-			for (size_t p = 0; p < PAST && st->at[p]; p++)
-				fprintf(f, " %s", unpack(st->at[p], text));
-		putc('\n', f);
-	}
-	fprintf(f, "end %zu\n", n);
-}
-
-static int print_to(int fd, const char *text, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, text, size);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		text += n > 0 ? n : 0;
-		size -= n > 0 ? (size_t)n : 0;
-	}
-	return fsync(fd) ? -errno : 0;
-}
-
-/* The file is always whole: the new one takes the old one's name when it is complete. */
-static int write_file(const struct save *w)
-{
-	int fd, err;
-
-	unlink(w->new);
-	fd = open(w->new, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	err = print_to(fd, w->text, w->size);
-	if (close(fd) && !err)
-		err = -errno;
-	if (!err && w->imported && link(w->path, w->original) && errno != EEXIST)
-		err = -errno;
-	if (!err && rename(w->new, w->path))
-		err = -errno;
-	if (err)
-		unlink(w->new);
-	return err;
-}
-
-static void *write_aside(void *arg)
-{
-	struct save *w = arg;
-
-	w->err = write_file(w);
-	return NULL;
-}
-
-static struct save *prepare(const struct nm_view *v)
-{
-	const struct state *s = v->state;
-	struct save *w = calloc(1, sizeof(*w));
-	FILE *f = w ? open_memstream(&w->text, &w->size) : NULL;
-	bool bad = !f;
-
-	if (f) {
-		print_stations(v, f);
-		bad = ferror(f);
-		bad |= fclose(f) != 0;
-	}
-	if (bad) {
-		if (w)
-			free(w->text);
-		free(w);
-		return NULL;
-	}
-	w->imported = s->imported;
-	file_path(v, w->path, "");
-	file_path(v, w->new, ".new");
-	file_path(v, w->original, ".arpwatch");
-	return w;
-}
-
-static void saved(struct nm_view *v, struct save *w)
-{
-	struct state *s = v->state;
-
-	if (w->err && !s->failing)
-		tell_file(v, NM_WARNING, strerror(-w->err), "it cannot be written");
-	if (!w->err && s->failing)
-		tell_file(v, NM_OKAY, "written", "it can be written again");
-	s->failing = w->err != 0;
-	s->unsaved |= w->err != 0;
-	s->imported &= w->err != 0;
-	free(w->text);
-	free(w);
-}
-
-static bool saves(const struct nm_view *v)
-{
-	const struct config *c = v->config;
-	const struct state *s = v->state;
-
-	return c->state_file && c->track && s->loaded && !s->frozen && s->unsaved;
-}
-
-/*
- * A disk can take seconds, and events wait for the reading: the stations are only printed
- * by it, and written by a thread that is made for it.
- */
-static int save_sometimes(struct nm_view *v)
-{
-	struct state *s = v->state;
-	sigset_t all, was;
-	int err;
-
-	if (s->save && !pthread_tryjoin_np(s->saver, NULL)) {
-		saved(v, s->save);
-		s->save = NULL;
-	}
-	if (s->save || !saves(v) || v->now - s->saved_at < 60 * 1000000000ull)
-		return 0;
-	s->saved_at = v->now;
-	s->save = prepare(v);
-	if (!s->save)
-		return -ENOMEM;
-	s->unsaved = false;
-	sigfillset(&all); /* signals are for the program's own threads */
-	pthread_sigmask(SIG_SETMASK, &all, &was);
-	err = pthread_create(&s->saver, NULL, write_aside, s->save);
-	pthread_sigmask(SIG_SETMASK, &was, NULL);
-	if (err) {
-		s->save->err = -err;
-		saved(v, s->save);
-		s->save = NULL;
-	}
-	return 0;
-}
-
-static void save_at_the_end(struct nm_view *v)
-{
-	struct state *s = v->state;
-	struct save *w;
-
-	if (s->save) {
-		pthread_join(s->saver, NULL);
-		saved(v, s->save);
-	}
-	w = saves(v) ? prepare(v) : NULL;
-	if (w) {
-		write_aside(w);
-		saved(v, w);
-	}
-}
-
 static void close_neighbor(struct nm_view *v)
 {
 	struct state *s = v->state;
 
-	save_at_the_end(v);
+	nm_stations_save_at_the_end(v);
 	nm_map_free(&s->ifaces);
 	nm_map_free(&s->entries);
 	nm_map_free(&s->tunnels);
 	nm_map_free(&s->remotes);
 	nm_map_free(&s->vlans);
-	nm_map_free(&s->stations);
-	nm_map_free(&s->clashes);
+	nm_stations_close(&s->stations);
 }
 
 /* ---- dumps -------------------------------------------------------------------------------------------------- */
@@ -1743,8 +938,7 @@ static void begin_neighbor(struct nm_view *v, const struct nm_source *src)
 {
 	struct state *s = v->state;
 
-	if (!s->loaded)
-		load(v);
+	nm_stations_load(v);
 	s->dump++;
 	s->begun = v->now;
 	s->told_begun = s->table[ARP].told + s->table[NDISC].told;
@@ -1921,44 +1115,6 @@ static void submit_vlans(const struct nm_view *v, struct nm_reading *r)
 	nm_slow(r, false);
 }
 
-static void submit_stations(const struct nm_view *v, struct nm_reading *r)
-{
-	struct state *s = v->state;
-
-	if (!((const struct config *)v->config)->track ||
-	    !(s->stations_changed || nm_slow_due(v, 0)))
-		return;
-	nm_instance(r, "stations");
-	nm_slow(r, true);
-	nm_gauge(r, "gauge", "known", (double)s->stations.used);
-	nm_derive(r, "derive", "forgotten", s->forgotten);
-	for (size_t i = 0; i < STATION_NOTICES; i++)
-		nm_derive(r, "derive", notice_names[i].name, s->events[i]);
-	nm_slow(r, false);
-	s->stations_changed = false;
-}
-
-/* Nobody tells that an address is used by one station again: it is by time. */
-static void end_clashes(struct nm_view *v)
-{
-	const struct config *c = v->config;
-	struct state *s = v->state;
-	const int64_t *at;
-	const void *key;
-	char text[TEXT];
-
-	for (size_t i = 0; (at = nm_map_next(&s->clashes, &key, &i));)
-		if ((double)(seconds(v) - *at) > c->duplicate_interval) {
-			struct station_key k = *(const struct station_key *)key;
-
-			nm_say(tell(v, DUPLICATE, NM_OKAY, &k, NULL, NULL),
-			       "interface %s: address %s has had one station for %.0f s", k.where,
-			       address_text(&k, text), c->duplicate_interval);
-			nm_map_del(&s->clashes, &k);
-			i--;
-		}
-}
-
 /* The tables are read at every reading where that is cheap, else in time for the slow values. */
 static void plan_tables(struct nm_view *v)
 {
@@ -1980,10 +1136,10 @@ static int submit_neighbor(struct nm_view *v, struct nm_reading *r)
 		if (i->selected && *i->name)
 			submit_iface(v, r, *(const uint32_t *)key, i);
 	submit_vlans(v, r);
-	submit_stations(v, r);
-	end_clashes(v);
+	nm_stations_submit(v, r);
+	nm_stations_calm(v);
 	plan_tables(v);
-	return save_sometimes(v);
+	return nm_stations_save(v);
 }
 
 const struct nm_plugin netmon_neighbor = {
