@@ -35,6 +35,7 @@ static struct seat {           /* a view and the namespace that it is opened in 
 } * seats;
 static size_t nseats;
 static uint64_t changes; /* of the seats */
+static uint64_t rounds;  /* readings so far */
 
 static void *config;
 static struct nm_reading reading; /* of the read callback alone */
@@ -349,7 +350,7 @@ static void say_closed(const struct seat *s, int err)
 	if (err == -EPROTONOSUPPORT && family)
 		say(LOG_WARNING,
 		    "network namespace %s: this kernel has no generic netlink family \"%s\" now; it "
-		    "is looked for at every reading",
+		    "is looked for at every sixth reading",
 		    label(s), family);
 	else if (err == -EPERM && family && !*s->netns.name)
 		say(LOG_ERR,
@@ -453,6 +454,15 @@ static int add_seat(const struct nm_netns *n)
 }
 
 /*
+ * What could not be opened is tried at every reading, but a family that the kernel lacks at every
+ * sixth: it starts modprobe each time (net/netlink/genetlink.c, request_module()).
+ */
+static bool is_due(const struct seat *s)
+{
+	return !s->view && s->told && (s->told != -EPROTONOSUPPORT || rounds % 6 == 0);
+}
+
+/*
  * Opens namespaces that have appeared and closes those that have lost their
  * name: an open socket would keep a deleted namespace, and its devices, alive.
  */
@@ -479,7 +489,7 @@ static int follow(void)
 			err = add_seat(&list[i]);
 	free(list);
 	for (size_t i = 0; i < nseats; i++)
-		if (!seats[i].view && seats[i].told) {
+		if (is_due(&seats[i])) {
 			open_seat(&seats[i]);
 			if (seats[i].view)
 				seats_changed();
@@ -489,10 +499,10 @@ static int follow(void)
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
-static struct seat *next_seat(uint64_t round)
+static struct seat *next_seat(void)
 {
 	for (size_t i = 0; i < nseats; i++)
-		if (seats[i].view && seats[i].round != round)
+		if (seats[i].view && seats[i].round != rounds)
 			return &seats[i];
 	return NULL;
 }
@@ -500,7 +510,6 @@ static struct seat *next_seat(uint64_t round)
 /* Never an error: collectd would read less and less often, up to once a day. */
 static int read_all(user_data_t *ud)
 {
-	static uint64_t round;
 	struct seat *s;
 	int err;
 
@@ -509,11 +518,11 @@ static int read_all(user_data_t *ud)
 	err = follow();
 	if (err)
 		say(LOG_WARNING, "network namespaces cannot be listed: %s", STRERROR(-err));
-	round++;
-	while ((s = next_seat(round))) {
+	rounds++;
+	while ((s = next_seat())) {
 		struct nm_netns netns = s->netns;
 
-		s->round = round;
+		s->round = rounds;
 		s->told_loss = false;
 		err = nm_read(s->view, &reading);
 		if (err && err != s->told)
@@ -531,7 +540,7 @@ static int read_all(user_data_t *ud)
 		dispatch_all(netns.name, &reading);
 		pthread_mutex_lock(&lock);
 	}
-	if (round == 1) /* now everything that could be chosen was seen */
+	if (rounds == 1) /* now everything that could be chosen was seen */
 		say_unused();
 	pthread_mutex_unlock(&lock);
 	return 0;
