@@ -54,7 +54,7 @@ struct view {
 	uint64_t wall;     /* ns since 1970, as pub.now */
 	uint64_t before;   /* ns since 1970: the last reading that was whole */
 	uint64_t woken;    /* ns: when nm_events() was called last */
-	bool fast;         /* more than one event came for each REST since */
+	bool fast;         /* more than FAST came since */
 
 	nm_tap *tap;
 	void *tap_arg;

@@ -34,7 +34,9 @@
 #define ANSWER_TIMEOUT 10        /* s without a word: the kernel has lost the question */
 #define TORN_TRIES     9         /* after which what they had together is as good as whole */
 #define MAX_EVENTS     (1 << 17) /* in one go: changes faster than we read must not hold a reading */
-#define REST           1         /* ms: what a storm's events wait for each other */
+#define AT_ONCE        64        /* events that are said to have come together */
+#define FAST           1000      /* events a second, from which on they wait for each other */
+#define REST           4         /* ms: how long */
 
 uint64_t nm_clock(int id)
 {
@@ -422,28 +424,28 @@ static bool is_torn(struct view *w, enum nm_bus bus, size_t len)
 	       (s->shape && ends_dump(w->buf, len) && s->shape() != w->shape);
 }
 
+static void take_time(struct view *w)
+{
+	w->pub.now = nm_clock(CLOCK_MONOTONIC);
+	w->wall = nm_clock(CLOCK_REALTIME);
+}
+
 /* Bytes received; -EMSGSIZE: they did not fit, the next time they will. */
 static ssize_t receive(struct view *w, enum nm_bus bus, bool event, int flags)
 {
 	struct mnl_socket *nl = event ? w->bus[bus].listen : w->bus[bus].ask;
 	struct sockaddr_nl from;
-	struct iovec iov = {w->buf, w->room};
-	struct msghdr msg;
 	ssize_t n;
 
 	do {
-		msg = (struct msghdr){
-			.msg_name = &from,
-			.msg_namelen = sizeof(from),
-			.msg_iov = &iov,
-			.msg_iovlen = 1,
-		};
-		n = recvmsg(mnl_socket_get_fd(nl), &msg, flags | MSG_TRUNC);
+		/* of events in a storm a tenth cheaper than recvmsg() */
+		n = recvfrom(mnl_socket_get_fd(nl), w->buf, w->room, flags | MSG_TRUNC,
+			     (struct sockaddr *)&from, &(socklen_t){sizeof(from)});
 	} while ((n < 0 && errno == EINTR) || (n >= 0 && from.nl_pid)); /* the kernel only */
 	if (n < 0)
 		return -errno;
-	w->pub.now = nm_clock(CLOCK_MONOTONIC);
-	w->wall = nm_clock(CLOCK_REALTIME);
+	if (!event)
+		take_time(w);
 	if ((size_t)n > w->room) {
 		char *more;
 
@@ -579,6 +581,8 @@ static int drain(struct view *w)
 		for (int i = 0; w->bus[bus].listen && n != -EAGAIN && i < MAX_EVENTS; i++) {
 			n = receive(w, bus, true, MSG_DONTWAIT);
 			if (n >= 0) {
+				if (i % AT_ONCE == 0)
+					take_time(w);
 				nm_take(w, bus, w->buf, (size_t)n, true);
 			} else if (n == -ENOBUFS || n == -EMSGSIZE) {
 				events_lost(w, bus);
@@ -683,7 +687,7 @@ int nm_events(struct nm_view *v)
 	if (v->due && v->now >= v->due)
 		v->due = 0;
 	err = drain(w);
-	w->fast = (w->pub.cost.events - before) * REST * 1000000 > start - w->woken;
+	w->fast = (w->pub.cost.events - before) * NM_NS_PER_S > FAST * (start - w->woken);
 	w->woken = start;
 	if (v->news && v->plugin->settle && v->plugin->settle(v) == -ENOMEM)
 		err = -ENOMEM;
