@@ -1145,14 +1145,14 @@ static void sweep_entries(struct nm_view *v)
 
 	s->again |= s->surprise;
 	for (size_t i = 0; (e = nm_map_next(&s->entries, &key, &i));) {
-		struct entry_key k = *(const struct entry_key *)key;
-
 		if (e->seen == s->dump)
 			continue;
 		if (++e->missed < CONFIRMED) {
 			s->again = true;
 			continue;
 		}
+		struct entry_key k = *(const struct entry_key *)key; /* the map's own moves */
+
 		remove_entry(v, &k);
 		i--;
 	}
