@@ -164,7 +164,7 @@ CASES = [
         Contender("floor", floor("mdb")),
         *of_plugin("mdb", 20, values("mdb", "br0/gauge-entries_permanent")),
         Contender("netmon mdb", once("NETMON mdb"),
-                  check=entries("NETMON mdb", '"permanent"')),
+                  check=entries("NETMON mdb", '"state":"permanent"')),
         Contender("bridge -j mdb", once("bridge -j mdb"), beside="netmon mdb"),
     ]),
     Case("rule", "rules", (1000, 10000), make_rules, [

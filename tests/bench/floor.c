@@ -64,6 +64,21 @@ static double now(clockid_t clock)
 	return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
 
+/*
+ * Where netmon rests for 99 times what a dump took (tests/bench/reader.c), because it holds the
+ * kernel's lock, so do we: caches are as cold for both.  took: ms.
+ */
+static void rest(const struct question *q, double took)
+{
+	bool rests = q->type == RTM_GETMDB || q->type == RTM_GETRULE ||
+		     (q->type == RTM_GETNEIGH && q->family == AF_BRIDGE);
+	uint64_t ms = 99 * took < 5000 ? (uint64_t)(99 * took) : 5000;
+
+	if (rests)
+		nanosleep(&(struct timespec){(time_t)(ms / 1000), (long)(ms % 1000 * 1000000)},
+			  NULL);
+}
+
 static int open_socket(int protocol)
 {
 	struct sockaddr_nl any = {.nl_family = AF_NETLINK};
@@ -184,7 +199,7 @@ int main(int argc, char **argv)
 	const struct question *q = questions, *end = q + sizeof(questions) / sizeof(*q);
 	bool file = *name == '/', wireguard = !strcmp(name, "wireguard");
 	uint16_t family = 0;
-	double cpu, wall;
+	double cpu = 0, wall = 0, took = 0;
 
 	while (q < end && strcmp(q->name, name))
 		q++;
@@ -201,12 +216,20 @@ int main(int argc, char **argv)
 		return fail(name);
 	if (wireguard && !(family = family_of(fd, WG_GENL_NAME)))
 		return fail("wireguard");
-	cpu = now(CLOCK_PROCESS_CPUTIME_ID);
-	wall = now(CLOCK_MONOTONIC);
-	for (int i = 0; !err && i < times; i++)
+	for (int i = 0; !err && i < times; i++) {
+		double c, w;
+
+		if (q < end)
+			rest(q, took);
+		c = now(CLOCK_PROCESS_CPUTIME_ID);
+		w = now(CLOCK_MONOTONIC);
 		err = file ? read_file(fd) : wireguard ? ask_wireguard(fd, family) : ask(fd, q);
-	printf("{\"cpu_ms\":%.4f,\"wall_ms\":%.4f,\"messages\":%lu,\"bytes\":%lu}\n",
-	       (now(CLOCK_PROCESS_CPUTIME_ID) - cpu) / times, (now(CLOCK_MONOTONIC) - wall) / times,
-	       messages / (unsigned)times, bytes / (unsigned)times);
+		cpu += now(CLOCK_PROCESS_CPUTIME_ID) - c;
+		w = now(CLOCK_MONOTONIC) - w;
+		wall += w;
+		took = w;
+	}
+	printf("{\"cpu_ms\":%.4f,\"wall_ms\":%.4f,\"messages\":%lu,\"bytes\":%lu}\n", cpu / times,
+	       wall / times, messages / (unsigned)times, bytes / (unsigned)times);
 	return err;
 }

@@ -193,7 +193,9 @@ def b(r):
     by = ", ".join(f"{p.removeprefix('netmon_')} {100 * v['share']:.4f}" for p, v in s.items()
                    if p.startswith("netmon_"))
     more = s["everything"]["rss_kb"] - s["alone"]["rss_kb"]
-    return [most(100 * s["everything"]["share"], 0.02, "", "% of a core"),
+    return [most(100 * s["one writer"]["share"], 0.02,
+                 "WriteThreads 1, as conf/quickstart.conf has it:", "% of a core"),
+            most(100 * s["everything"]["share"], 0.02, "collectd's default of 5:", "% of a core"),
             (f"one by one, %: {by}", None),
             most(more / 1024, 12, "", "MiB more than collectd alone")]
 

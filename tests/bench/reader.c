@@ -239,16 +239,19 @@ static int read_often(struct nm_view *v, bool again)
 static int take_events(struct nm_view *v, double until, bool *over)
 {
 	struct pollfd fd[3] = {{.fd = 0, .events = POLLIN}};
-	int listening[2], err = 0;
+	int listening[2], err = 0, rest = 0;
 	size_t n = nm_fds(v, listening, 2);
 
 	for (size_t i = 0; i < n; i++)
 		fd[1 + i] = (struct pollfd){.fd = listening[i], .events = POLLIN};
 	for (double left;
 	     !*over && (!err || err == -ENOBUFS) && (left = until - now(CLOCK_MONOTONIC)) > 0;) {
+		if (rest) /* as the hosts do */
+			poll(fd, 1, rest);
 		poll(fd, 1 + n, (int)left + 1);
 		*over = fd[0].revents;
 		err = nm_events(v);
+		rest = nm_rest(v);
 	}
 	return err == -ENOBUFS ? 0 : err;
 }

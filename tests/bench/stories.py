@@ -261,7 +261,9 @@ def idle(bench, say, seconds=60):
     """B: everything loaded, ten interfaces, an interval of 10 s, beside a collectd alone."""
     with scale(bench, 10, make_ten) as s:
         plugins = {p: ours(s, p) for p in bench.plugins()}
-        bodies = {"alone": "", **plugins, "everything": "\n".join(plugins.values())}
+        everything = "\n".join(plugins.values())
+        bodies = {"alone": "", **plugins, "everything": everything,
+                  "one writer": f"WriteThreads 1\n{everything}"}
         with contextlib.ExitStack() as stack:
             daemons = {name: Daemon(collectd_conf(s, f"idle-{name}", body, 10))
                        for name, body in bodies.items()}
