@@ -7,7 +7,7 @@
 
 #include "neighbor.h"
 
-/* ---- who is told ------------------------------------------------------------------------ */
+/* ---- addresses and places ---------------------------------------------------------------- */
 
 uint64_t nm_lladdr_pack(const uint8_t *p, size_t len)
 {
@@ -54,6 +54,8 @@ static const char *place_text(const struct station_key *k, const struct station 
 	snprintf(buf, TEXT, "%.15s", s->port);
 	return buf;
 }
+
+/* ---- who is told ------------------------------------------------------------------------ */
 
 /* What was remembered from before the start is known: what differs from it is news. */
 static struct nm_notice *tell(struct nm_view *v, unsigned what, enum nm_severity severity,
@@ -348,6 +350,8 @@ void nm_stations_close(struct stations *s)
 	nm_map_free(&s->known);
 	nm_map_free(&s->clashes);
 }
+
+/* ---- what is submitted ------------------------------------------------------------------ */
 
 void nm_stations_submit(const struct nm_view *v, struct nm_reading *r)
 {
