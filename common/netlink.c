@@ -576,12 +576,12 @@ static int drain(struct view *w)
 	int err = 0;
 
 	for (enum nm_bus bus = 0; bus < NM_BUSES; bus++) {
-		ssize_t n = 0;
+		ssize_t n = 0, came = 0;
 
 		for (int i = 0; w->bus[bus].listen && n != -EAGAIN && i < MAX_EVENTS; i++) {
 			n = receive(w, bus, true, MSG_DONTWAIT);
 			if (n >= 0) {
-				if (i % AT_ONCE == 0)
+				if (came++ % AT_ONCE == 0)
 					take_time(w);
 				nm_take(w, bus, w->buf, (size_t)n, true);
 			} else if (n == -ENOBUFS || n == -EMSGSIZE) {
