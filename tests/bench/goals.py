@@ -64,14 +64,16 @@ def l2(r):
             most(r.ratio("daemon", LINKS, ours, "collectd interface"), 1.1, "`interface`"),
             most(r.rss("daemon", LINKS, ours) / r.rss("daemon", LINKS, netlink), 0.5,
                  "RSS of `netlink`"),
-            *told_of_brief(r, netlink)]
+            *[layout(r, word, netlink) for word in ("brief", "wide")]]
 
 
-def told_of_brief(r, netlink):
-    brief = "collectd netmon_link, Layout brief"
-    return [(f"Layout brief: {r.ratio('daemon', LINKS, brief, netlink):.3g} x, "
-             f"{r.ratio('daemon', LINKS, brief, 'collectd interface'):.3g} x, RSS "
-             f"{r.rss('daemon', LINKS, brief) / r.rss('daemon', LINKS, netlink):.3g} x", None)]
+def layout(r, word, netlink):
+    ours = f"collectd netmon_link, Layout {word}"
+    found = (r.ratio("daemon", LINKS, ours, netlink),
+             r.ratio("daemon", LINKS, ours, "collectd interface"),
+             r.rss("daemon", LINKS, ours) / r.rss("daemon", LINKS, netlink))
+    return ("Layout {}: {:.3g} x, {:.3g} x, RSS {:.3g} x".format(word, *found),
+            all(f <= limit for f, limit in zip(found, (0.30, 1.1, 0.5))))
 
 
 def l3(r):
@@ -193,7 +195,7 @@ def b(r):
     by = ", ".join(f"{p.removeprefix('netmon_')} {100 * v['share']:.4f}" for p, v in s.items()
                    if p.startswith("netmon_"))
     more = s["everything"]["rss_kb"] - s["alone"]["rss_kb"]
-    return [most(100 * s["one writer"]["share"], 0.02,
+    return [most(100 * s["one-writer"]["share"], 0.02,
                  "WriteThreads 1, as conf/quickstart.conf has it:", "% of a core"),
             most(100 * s["everything"]["share"], 0.02, "collectd's default of 5:", "% of a core"),
             (f"one by one, %: {by}", None),

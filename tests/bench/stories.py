@@ -263,7 +263,7 @@ def idle(bench, say, seconds=60):
         plugins = {p: ours(s, p) for p in bench.plugins()}
         everything = "\n".join(plugins.values())
         bodies = {"alone": "", **plugins, "everything": everything,
-                  "one writer": f"WriteThreads 1\n{everything}"}
+                  "one-writer": f"WriteThreads 1\n{everything}"}
         with contextlib.ExitStack() as stack:
             daemons = {name: Daemon(collectd_conf(s, f"idle-{name}", body, 10))
                        for name, body in bodies.items()}
