@@ -459,7 +459,7 @@ static bool has_attr(struct nlmsghdr *nlh, const struct nm_source *s, uint16_t t
 	const struct nlattr *a;
 
 	mnl_attr_for_each(a, nlh, (unsigned)s->table->size)
-		if (mnl_attr_get_type(a) == type)
+		if (nm_type(a) == type)
 			return true;
 	return false;
 }

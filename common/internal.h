@@ -198,10 +198,6 @@ static inline uint16_t nm_payload_len(const struct nlattr *a)
 {
 	return (uint16_t)(a->nla_len - NLA_HDRLEN);
 }
-static inline uint16_t nm_type(const struct nlattr *a)
-{
-	return a->nla_type & NLA_TYPE_MASK;
-}
 static inline const void *nm_msg_payload(const struct nlmsghdr *h)
 {
 	return (const char *)h + NLMSG_HDRLEN;

@@ -203,6 +203,11 @@ uint64_t nm_uint(const struct nlattr *a);
 int64_t nm_sint(const struct nlattr *a);
 const char *nm_str(const struct nlattr *a);                    /* NULL also when unterminated */
 size_t nm_bytes(const struct nlattr *a, void *to, size_t max); /* copied length */
+/* The number of an attribute, without NLA_F_NESTED and NLA_F_NET_BYTEORDER. */
+static inline uint16_t nm_type(const struct nlattr *a)
+{
+	return a->nla_type & NLA_TYPE_MASK;
+}
 const struct nlattr *nm_in(const struct nlattr *nest, uint16_t type); /* first of a type */
 /* for (c = nm_child(nest, NULL); c; c = nm_child(nest, c)) */
 const struct nlattr *nm_child(const struct nlattr *nest, const struct nlattr *last);

@@ -120,9 +120,9 @@ static void learn_family(struct view *w, const struct nlmsghdr *h)
 
 	for (a = nm_attr_first(mnl_nlmsg_get_payload_offset(h, sizeof(struct genlmsghdr)), end); a;
 	     a = nm_attr_next(a, end)) {
-		if (mnl_attr_get_type(a) == CTRL_ATTR_FAMILY_ID)
+		if (nm_type(a) == CTRL_ATTR_FAMILY_ID)
 			id = a;
-		if (mnl_attr_get_type(a) == CTRL_ATTR_FAMILY_NAME)
+		if (nm_type(a) == CTRL_ATTR_FAMILY_NAME)
 			name = a;
 	}
 	for (size_t i = 0; id && nm_str(name) && i < w->pub.plugin->nsource; i++)
@@ -140,7 +140,7 @@ static void replay_link(struct view *w, const struct nm_source *s, const struct 
 	for (const struct nlattr *a =
 		     nm_attr_first(mnl_nlmsg_get_payload_offset(h, s->table->size), end);
 	     s->each && a; a = nm_attr_next(a, end))
-		if (mnl_attr_get_type(a) == s->each_by)
+		if (nm_type(a) == s->each_by)
 			w->pub.link = (uint32_t)nm_uint(a);
 }
 

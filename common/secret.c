@@ -33,7 +33,7 @@ static void wipe(const struct nm_table *t, bool list, const void *from, const vo
 {
 	for (const struct nlattr *a = nm_attr_first(from, end); a; a = nm_attr_next(a, end)) {
 		const struct nm_field *d = list ? t->row : NULL;
-		uint16_t type = mnl_attr_get_type(a);
+		uint16_t type = nm_type(a);
 		void *p = mnl_attr_get_payload(a);
 
 		if (t->row && type < t->n && t->row[type].name)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Bridges and their ports for netmon_link: spanning tree, forwarding entries, VLANs. */
 #include <errno.h>
-#include <libmnl/libmnl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -308,8 +307,8 @@ static int read_vlans(struct nm_view *v, struct link *l, struct vlans *vs,
 	     a = nm_child(xstats, a)) {
 		struct vlan *vlan;
 
-		if (mnl_attr_get_type(a) != BRIDGE_XSTATS_VLAN ||
-		    nm_bytes(a, &x, sizeof(x)) < sizeof(x) || is_of_ports_alone(&x))
+		if (nm_type(a) != BRIDGE_XSTATS_VLAN || nm_bytes(a, &x, sizeof(x)) < sizeof(x) ||
+		    is_of_ports_alone(&x))
 			continue;
 		if (at < vs->n && x.vid < vs->v[at].c.vid)
 			at = 0; /* not in their order: no harm, but dearer */

@@ -737,7 +737,7 @@ static void take_quality(struct device *d, const struct nm_msg *m)
 	size_t n = 0;
 
 	for (const struct nlattr *a = nm_attr(m, NULL); a && n < QUALITIES; a = nm_attr(m, a))
-		if (mnl_attr_get_type(a) == DPLL_A_CLOCK_QUALITY_LEVEL)
+		if (nm_type(a) == DPLL_A_CLOCK_QUALITY_LEVEL)
 			is[n++] = (uint32_t)nm_uint(a);
 	d->o.changed |= n != d->nquality || memcmp(is, d->quality, sizeof(is)) != 0;
 	d->nquality = n;
@@ -789,7 +789,7 @@ static int read_parents(struct state *s, const struct nm_msg *m, size_t *n)
 {
 	*n = 0;
 	for (const struct nlattr *a = nm_attr(m, NULL); a; a = nm_attr(m, a)) {
-		uint16_t type = mnl_attr_get_type(a);
+		uint16_t type = nm_type(a);
 		struct parent *p;
 
 		if ((type != DPLL_A_PIN_PARENT_DEVICE && type != DPLL_A_PIN_PARENT_PIN) ||

@@ -759,7 +759,7 @@ static int on_entry(struct nm_view *v, const struct nm_msg *m, const struct nlat
 	e.state = b.state;
 	e.flags = b.flags;
 	for (const struct nlattr *a = first_behind(info, sizeof(b)); a; a = nm_child(info, a))
-		switch (mnl_attr_get_type(a)) {
+		switch (nm_type(a)) {
 		case MDBA_MDB_EATTR_SOURCE:
 			nm_bytes(a, k.source, sizeof(k.source));
 			break;
@@ -808,11 +808,11 @@ static int on_mdb(struct nm_view *v, const struct nm_msg *m)
 
 	for (e = nm_child(nest, NULL); e; e = nm_child(nest, e))
 		for (info = nm_child(e, NULL); info; info = nm_child(e, info))
-			if (mnl_attr_get_type(info) == MDBA_MDB_ENTRY_INFO && !err)
+			if (nm_type(info) == MDBA_MDB_ENTRY_INFO && !err)
 				err = on_entry(v, m, info);
 	nest = m->attr[MDBA_ROUTER];
 	for (a = nm_child(nest, NULL); a; a = nm_child(nest, a))
-		if (mnl_attr_get_type(a) == MDBA_ROUTER_PORT && !err)
+		if (nm_type(a) == MDBA_ROUTER_PORT && !err)
 			err = on_router(v, m, a);
 	return err;
 }
@@ -1053,7 +1053,7 @@ static int on_vlan(struct nm_view *v, const struct bridge *b, const struct place
 	vlan->snooping = nm_uint(nm_in(o, BRIDGE_VLANDB_GOPTS_MCAST_SNOOPING));
 	vlan->routers = 0;
 	for (a = nm_child(list, NULL); a; a = nm_child(list, a))
-		vlan->routers += mnl_attr_get_type(a) == MDBA_ROUTER_PORT;
+		vlan->routers += nm_type(a) == MDBA_ROUTER_PORT;
 	read_queriers(&vlan->queriers, nm_in(o, BRIDGE_VLANDB_GOPTS_MCAST_QUERIER_STATE),
 		      nm_in(o, BRIDGE_VLANDB_GOPTS_MCAST_QUERIER),
 		      nm_in(o, BRIDGE_VLANDB_GOPTS_MCAST_QUERIER_INTVL));
@@ -1084,7 +1084,7 @@ static int on_vlans(struct nm_view *v, const struct nm_msg *m)
 		uint64_t first = nm_uint(nm_in(a, BRIDGE_VLANDB_GOPTS_ID)),
 			 last = range ? nm_uint(range) : first;
 
-		if (mnl_attr_get_type(a) != BRIDGE_VLANDB_GLOBAL_OPTIONS || !first || last >= VIDS)
+		if (nm_type(a) != BRIDGE_VLANDB_GLOBAL_OPTIONS || !first || last >= VIDS)
 			continue;
 		for (uint32_t vid = (uint32_t)first; vid <= last && !err; vid++)
 			err = on_vlan(v, b, &(struct place){.ifindex = h->ifindex, .vid = vid}, a);

@@ -162,7 +162,7 @@ static uint32_t buckets(uint8_t family)
 	mnl_socket_close(nl);
 	if (n > 0 && mnl_nlmsg_ok(h, (int)n) && h->nlmsg_type == RTM_NEWNEIGHTBL)
 		mnl_attr_for_each(a, h, sizeof(struct ndtmsg))
-			if (mnl_attr_get_type(a) == NDTA_CONFIG)
+			if (nm_type(a) == NDTA_CONFIG)
 				nm_bytes(a, &conf, sizeof(conf));
 	return conf.ndtc_hash_mask;
 }

@@ -706,7 +706,7 @@ static void set_gateway(struct hop *h, const void *address, size_t length)
 
 static void read_gateway(struct hop *h, const struct nlattr *a)
 {
-	uint16_t type = mnl_attr_get_type(a), length = mnl_attr_get_payload_len(a);
+	uint16_t type = nm_type(a), length = mnl_attr_get_payload_len(a);
 	const char *p = mnl_attr_get_payload(a);
 
 	if (type == RTA_GATEWAY)

@@ -822,8 +822,7 @@ static void on_lost_names(struct nm_view *v, const char *name, const struct nm_m
 
 	on_device(v, name, false);
 	for (const struct nlattr *a = nm_child(list, NULL); a; a = nm_child(list, a))
-		if (mnl_attr_get_type(a) == IFLA_ALT_IFNAME && nm_str(a) &&
-		    strlen(nm_str(a)) < IFNAMSIZ)
+		if (nm_type(a) == IFLA_ALT_IFNAME && nm_str(a) && strlen(nm_str(a)) < IFNAMSIZ)
 			on_device(v, nm_str(a), false);
 }
 

@@ -964,7 +964,7 @@ static int take_peer(struct iface *i, const struct nlattr *a)
 	}
 	p->seen = i->dump;
 	for (const struct nlattr *c = nm_child(a, NULL); c; c = nm_child(a, c))
-		switch (mnl_attr_get_type(c)) {
+		switch (nm_type(c)) {
 		case WGPEER_A_ENDPOINT:
 			take_endpoint(p, c);
 			break;
