@@ -434,7 +434,7 @@ static void take_time(struct view *w)
 static ssize_t receive(struct view *w, enum nm_bus bus, bool event, int flags)
 {
 	struct mnl_socket *nl = event ? w->bus[bus].listen : w->bus[bus].ask;
-	struct sockaddr_nl from;
+	struct sockaddr_nl from = {0};
 	ssize_t n;
 
 	do {
