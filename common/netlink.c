@@ -34,7 +34,7 @@
 #define ANSWER_TIMEOUT 10        /* s without a word: the kernel has lost the question */
 #define TORN_TRIES     9         /* after which what they had together is as good as whole */
 #define MAX_EVENTS     (1 << 17) /* in one go: changes faster than we read must not hold a reading */
-#define AT_ONCE        64        /* events that are said to have come together */
+#define AT_ONCE        64        /* events of a storm that are said to have come together */
 #define FAST           1000      /* events a second, from which on they wait for each other */
 #define REST           4         /* ms: how long */
 
@@ -581,7 +581,7 @@ static int drain(struct view *w)
 		for (int i = 0; w->bus[bus].listen && n != -EAGAIN && i < MAX_EVENTS; i++) {
 			n = receive(w, bus, true, MSG_DONTWAIT);
 			if (n >= 0) {
-				if (came++ % AT_ONCE == 0)
+				if (!w->fast || came++ % AT_ONCE == 0)
 					take_time(w);
 				nm_take(w, bus, w->buf, (size_t)n, true);
 			} else if (n == -ENOBUFS || n == -EMSGSIZE) {
