@@ -58,22 +58,25 @@ def l1(r):
             (f"nearest peer: {nearest}, {peers[nearest]:.1f} x ours", peers[nearest] >= 4)]
 
 
+L2 = (("`netlink` VerboseInterface All", 0.30), ("`interface`", 1.1), ("RSS of `netlink`", 0.5))
+
+
+def of_daemons(r, ours):
+    """What L2 limits, in its order."""
+    netlink = "collectd netlink, VerboseInterface All"
+    return (r.ratio("daemon", LINKS, ours, netlink),
+            r.ratio("daemon", LINKS, ours, "collectd interface"),
+            r.rss("daemon", LINKS, ours) / r.rss("daemon", LINKS, netlink))
+
+
 def l2(r):
-    ours, netlink = "collectd netmon_link", "collectd netlink, VerboseInterface All"
-    return [most(r.ratio("daemon", LINKS, ours, netlink), 0.30, "`netlink` VerboseInterface All"),
-            most(r.ratio("daemon", LINKS, ours, "collectd interface"), 1.1, "`interface`"),
-            most(r.rss("daemon", LINKS, ours) / r.rss("daemon", LINKS, netlink), 0.5,
-                 "RSS of `netlink`"),
-            *[layout(r, word, netlink) for word in ("brief", "wide")]]
-
-
-def layout(r, word, netlink):
-    ours = f"collectd netmon_link, Layout {word}"
-    found = (r.ratio("daemon", LINKS, ours, netlink),
-             r.ratio("daemon", LINKS, ours, "collectd interface"),
-             r.rss("daemon", LINKS, ours) / r.rss("daemon", LINKS, netlink))
-    return ("Layout {}: {:.3g} x, {:.3g} x, RSS {:.3g} x".format(word, *found),
-            all(f <= limit for f, limit in zip(found, (0.30, 1.1, 0.5))))
+    rows = [most(found, limit, text) for found, (text, limit)
+            in zip(of_daemons(r, "collectd netmon_link"), L2)]
+    for word in ("brief", "wide"):
+        found = of_daemons(r, f"collectd netmon_link, Layout {word}")
+        rows.append(("Layout {}: {:.3g} x, {:.3g} x, RSS {:.3g} x".format(word, *found),
+                     all(f <= limit for f, (_, limit) in zip(found, L2))))
+    return rows
 
 
 def l3(r):
