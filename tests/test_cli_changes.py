@@ -171,7 +171,7 @@ def test_changes_are_told_as_they_happen(t):
     watch = Watch(t, ns, "link", "route", "neighbor", "rule")
     os.set_blocking(watch.process.stdout.fileno(), True)
     watch.ready(ns)
-    for command, word, expected in (
+    for change, word, expected in (
         ("link set b0 mtu 1400", "b0", "~ links b0: mtu 1500 -> 1400"),
         ("link set b0 master br0", "~ links b0", "master_name (none) -> br0"),
         ("addr add 10.0.0.1/24 dev b0", "+ addresses", "10.0.0.1"),
@@ -184,9 +184,9 @@ def test_changes_are_told_as_they_happen(t):
         ("rule del from 192.0.2.0/24 lookup 100 priority 100", "- ipv4", "priority 100"),
         ("link del b0", "- links b0", "- links b0"),
     ):
-        ns.ip(command)
+        ns.ip(change)
         line = unbuffered(watch.see(word))
-        assert expected in line, f"{command}: {line!r} lacks {expected!r}"
+        assert expected in line, f"{change}: {line!r} lacks {expected!r}"
     watch.end()
 
 

@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
 import threading
 
 from harness import Skip, command, same, until

@@ -7,7 +7,7 @@ import re
 import socket
 import struct
 
-from harness import INTERVAL, same, time_limit, until, vm
+from harness import same, time_limit, until, vm
 
 ONLY_CHANGES = "SlowInterval 3600"
 RTM_NEWLINK, RTM_SETLINK, RTM_NEWVLAN = 16, 19, 112

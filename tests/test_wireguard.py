@@ -81,7 +81,7 @@ def test_names_from_comments(t):
         f"# alice\n#AllowedIPs = 10.0.0.0/8\n{peer}",
         f"# alice\n[Interface]\nPublicKey = {key}\n", f"# alice\n[Peer\nPublicKey = {key}",
         f"# alice\n[Peer]\nPublicKey = {key[:-1]}\n", f"# alice\n[Peer]\nPublicKey = {key}x\n",
-        f"# alice\n[Peer]\nPublicKey = {secret[:-2]}.=\n", f"# alice\n[Peer]\nPublicKey\n",
+        f"# alice\n[Peer]\nPublicKey = {secret[:-2]}.=\n", "# alice\n[Peer]\nPublicKey\n",
         f"# Name =\n{peer}",
     ):
         same(named(t, text), plain, f"names from {text!r}")
