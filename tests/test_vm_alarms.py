@@ -3,6 +3,7 @@
 
 import contextlib
 import math
+import re
 import socket
 
 from harness import plain_build_only, same, vm
@@ -32,12 +33,13 @@ def test_wireguard_peer_stale(t):
     w = Watched(t, tunnel.a, "netmon_wireguard", HANDSHAKE_LIMIT, interval=1)
     w.daemon.wait_value("wg0/gauge-peers", timeout=20)
     tunnel.ping()
-    w.wait(f"^OKAY testhost: peer {tunnel.name} of wg0 is online", timeout=30)
-    w.alarm("WARNING", f"peer {tunnel.name} of wg0 is offline: no handshake for",
+    peer = f"peer {re.escape(tunnel.name)} of wg0"  # base64 has "+"
+    w.wait(f"^OKAY testhost: {peer} is online", timeout=30)
+    w.alarm("WARNING", f"{peer} is offline: no handshake for",
             ["netmon wireguard -s", "netmon-graph link wg0"])
     tunnel.new_session()
     tunnel.ping()
-    w.over(f"peer {tunnel.name} of wg0 is online")
+    w.over(f"{peer} is online")
 
 
 @vm
