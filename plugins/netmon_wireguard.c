@@ -2,17 +2,13 @@
 /* netmon_wireguard: tunnels and their peers: traffic, handshakes, who is there and from where. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "names.h"
-#include "netmon.h"
 #include "uapi.h"
+#include "wireguard.h"
 
 /* ---- what the kernel's bytes mean ----------------------------------------------- */
 
@@ -63,28 +59,11 @@ static const struct nm_table device = NM_STRUCT_OF(genlmsghdr, "", genl_rows, &d
 
 /* ---- what is configured -------------------------------------------------------------- */
 
-enum {
-	BACK = 1 << 0,
-	OFFLINE = 1 << 1,
-	ROAMED = 1 << 2,
-	NEW = 1 << 3,
-	REMOVED = 1 << 4,
-	NAMES = 1 << 5,
-};
 static const struct nm_name notice_names[] = {
 	{BACK, "online"}, {OFFLINE, "offline"}, {ROAMED, "roamed"},
 	{NEW, "new"},     {REMOVED, "removed"}, {NAMES, "names"},
 };
-static const struct nm_names notices = {NM_ARRAY(notice_names)};
-
-struct config {
-	struct nm_config common;
-	struct nm_select interfaces;
-	struct nm_pair *peer_name;
-	struct nm_setting *peer_names;
-	unsigned report, notify;
-	double online_timeout;
-};
+const struct nm_names nm_wireguard_notices = {NM_ARRAY(notice_names)};
 
 static const struct config defaults = {
 	.common = NM_CONFIG_DEFAULTS,
@@ -93,32 +72,9 @@ static const struct config defaults = {
 	.online_timeout = 180,
 };
 
-#define KEY_TEXT 44 /* characters of a key in base64, the last one is "=" */
-static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/* false: no key.  to may be NULL. */
-static bool read_key(const char *text, size_t len, uint8_t to[WG_KEY_LEN])
-{
-	uint32_t bits = 0;
-	size_t n = 0;
-
-	if (len != KEY_TEXT || text[KEY_TEXT - 1] != '=')
-		return false;
-	for (size_t i = 0; i < KEY_TEXT - 1; i++) {
-		const char *d = text[i] ? strchr(base64, text[i]) : NULL;
-
-		if (!d)
-			return false;
-		bits = bits << 6 | (uint32_t)(d - base64);
-		if (i % 4 && to) /* the first of four completes no byte */
-			to[n++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
-	}
-	return !(bits & 3);
-}
-
 static bool is_key(const char *text)
 {
-	return read_key(text, strlen(text), NULL);
+	return nm_key_read(text, strlen(text), NULL);
 }
 
 static bool is_path(const char *text)
@@ -152,7 +108,7 @@ static const struct nm_option options[] = {
 		.help = "Files as wg(8) and wg-quick(8) read them, in which a comment names a peer: above "
 			"[Peer] or below it \"# friendly_name = alice\" or \"# Name = alice\", or above it "
 			"just \"# alice\". They are read again when they have changed."),
-	NM_OPTION(config, "Notify", NM_OPT_WORDS, notify, .words = &notices,
+	NM_OPTION(config, "Notify", NM_OPT_WORDS, notify, .words = &nm_wireguard_notices,
 		  .help = "Which changes are told by a notification."),
 };
 
@@ -194,8 +150,7 @@ static const struct nm_source sources[] = {
 /* ---- what is kept ----------------------------------------------------------------------- */
 
 #define NAME_SIZE 64
-#define WISH_SIZE 49 /* leaves room for "_" and characters of a key */
-#define HOLD      3  /* readings for which collectd may still remember a name that was given up */
+#define HOLD      3 /* readings for which collectd may still remember a name that was given up */
 #define TOTAL     "total"
 #define NS        1000000000ll
 
@@ -246,20 +201,11 @@ struct owner {
 	uint64_t left; /* one more than the readings when it was given up; 0: in use */
 };
 
-struct file {
-	const char *path;
-	struct stat is; /* when it was read last */
-	int err;        /* told last */
-	struct file *next;
-};
-
 struct state {
 	struct nm_map ifaces; /* ifindex -> struct iface * */
 	struct nm_map owners; /* struct series -> struct owner */
-	struct nm_map names;  /* key -> what PeerName and PeerNames say */
-	struct file *files;
+	struct wishes wishes;
 	uint64_t links;
-	bool named; /* the names were read */
 };
 
 static struct iface *find(const struct state *s, uint32_t ifindex)
@@ -271,22 +217,11 @@ static struct iface *find(const struct state *s, uint32_t ifindex)
 
 static int open_wireguard(struct nm_view *v)
 {
-	const struct config *c = v->config;
 	struct state *s = v->state;
 
 	s->ifaces = (struct nm_map){.key = sizeof(uint32_t), .val = sizeof(struct iface *)};
 	s->owners = (struct nm_map){.key = sizeof(struct series), .val = sizeof(struct owner)};
-	s->names = (struct nm_map){.key = WG_KEY_LEN, .val = WISH_SIZE};
-	for (const struct nm_setting *p = c->peer_names; p; p = p->next) {
-		struct file *f = calloc(1, sizeof(*f));
-
-		if (!f)
-			return -ENOMEM;
-		f->path = p->name;
-		f->next = s->files;
-		s->files = f;
-	}
-	return 0;
+	return nm_wishes_open(&s->wishes, v->config);
 }
 
 static void free_iface(struct iface *i)
@@ -310,26 +245,10 @@ static void close_wireguard(struct nm_view *v)
 		free_iface(*i);
 	nm_map_free(&s->ifaces);
 	nm_map_free(&s->owners);
-	nm_map_free(&s->names);
-	for (struct file *f = s->files, *next; f; f = next) {
-		next = f->next;
-		free(f);
-	}
+	nm_wishes_close(&s->wishes);
 }
 
 /* ---- who is told ------------------------------------------------------------------------ */
-
-static void key_text(const uint8_t key[WG_KEY_LEN], char to[static KEY_TEXT + 1])
-{
-	for (size_t i = 0; i < KEY_TEXT - 1; i++) {
-		size_t at = i * 6 / 8, shift = i * 6 % 8;
-		unsigned two = (unsigned)key[at] << 8 | (at + 1 < WG_KEY_LEN ? key[at + 1] : 0);
-
-		to[i] = base64[two >> (10 - shift) & 63];
-	}
-	to[KEY_TEXT - 1] = '=';
-	to[KEY_TEXT] = 0;
-}
 
 /* A notice about a peer, NULL when nobody wants it. */
 static struct nm_notice *tell(struct nm_view *v, const struct iface *i, const struct peer *p,
@@ -341,10 +260,10 @@ static struct nm_notice *tell(struct nm_view *v, const struct iface *i, const st
 
 	if (!(c->notify & what))
 		return NULL;
-	n = nm_notify(v, severity, nm_name(&notices, what), i->name);
+	n = nm_notify(v, severity, nm_name(&nm_wireguard_notices, what), i->name);
 	if (!n)
 		return NULL;
-	key_text(p->key, key);
+	nm_key_text(p->key, key);
 	nm_meta(n, "peer", "%s", p->name);
 	nm_meta(n, "public_key", "%s", key);
 	return n;
@@ -403,260 +322,6 @@ static bool tell_state(struct nm_view *v, const struct iface *i, const struct pe
 		nm_meta(n, "endpoint", "%s", text);
 	}
 	return v->cost.unsent == unsent;
-}
-
-/* ---- names from files ----------------------------------------------------------------------- */
-
-#define FILE_MAX (64 << 20)
-
-struct text { /* a part of a line */
-	const char *s;
-	size_t len;
-};
-
-static struct text strip(struct text t, const char *what)
-{
-	while (t.len && strchr(what, *t.s)) {
-		t.s++;
-		t.len--;
-	}
-	while (t.len && strchr(what, t.s[t.len - 1]))
-		t.len--;
-	return t;
-}
-
-/* "key = value"; false: it is no assignment. */
-static bool assignment(struct text t, struct text *key, struct text *value)
-{
-	const char *eq = memchr(t.s, '=', t.len);
-
-	if (!eq)
-		return false;
-	*key = strip((struct text){t.s, (size_t)(eq - t.s)}, " \t");
-	*value = strip((struct text){eq + 1, t.len - (size_t)(eq + 1 - t.s)}, " \t");
-	for (size_t i = 0; i < key->len; i++)
-		if (strchr(" \t", key->s[i]))
-			return false;
-	return true;
-}
-
-static bool is(struct text t, const char *word)
-{
-	return t.len == strlen(word) && !strncasecmp(t.s, word, t.len);
-}
-
-/* A key that was commented out could be a secret. */
-static bool may_be_key(struct text t)
-{
-	size_t run = 0;
-
-	for (size_t i = 0; i < t.len && run < KEY_TEXT - 1; i++)
-		run = t.s[i] && strchr(base64, t.s[i]) ? run + 1 : 0;
-	return run >= KEY_TEXT - 1;
-}
-
-/* The name in a comment, empty when there is none.  given: it says that it is a name. */
-static struct text name_in(struct text line, bool *given)
-{
-	struct text t = strip(line, "# \t\r"), key, value = t;
-	const struct text none = {t.s, 0};
-
-	*given = false;
-	if (assignment(t, &key, &value)) {
-		*given = is(key, "friendly_name") || is(key, "Name");
-		if (!*given) /* a line of the configuration that was commented out */
-			return none;
-	} else {
-		value = t;
-	}
-	return may_be_key(value) || (value.len && *value.s == '[') ? none : value;
-}
-
-/* Identifiers hold no "/", and a name that is cut must not end within a character. */
-static void tidy(char to[static WISH_SIZE], struct text t)
-{
-	size_t n = t.len;
-
-	memset(to, 0, WISH_SIZE);
-	if (n >= WISH_SIZE)
-		for (n = WISH_SIZE - 1; n && ((unsigned char)t.s[n] & 0xc0) == 0x80;)
-			n--;
-	for (size_t i = 0; i < n; i++)
-		to[i] = (unsigned char)t.s[i] < ' ' || t.s[i] == '/' || t.s[i] == 0x7f ? '_' :
-											 t.s[i];
-}
-
-/* The first one that names a key is right. */
-static int add_name(struct nm_map *names, const uint8_t key[WG_KEY_LEN], struct text name)
-{
-	bool fresh;
-	char *to = nm_map_put(names, key, &fresh);
-
-	if (!to)
-		return -ENOMEM;
-	if (fresh)
-		tidy(to, name);
-	return 0;
-}
-
-struct section {
-	struct text above; /* the name in the comment above; empty: none */
-	struct text name;
-	bool peer, has_key;
-};
-
-static int take_line(struct nm_map *names, struct section *at, struct text line)
-{
-	struct text t = strip(line, " \t\r"), key, value, name;
-	uint8_t k[WG_KEY_LEN];
-	bool given;
-
-	if (t.len && *t.s == '#') {
-		name = name_in(t, &given);
-		if (given && at->peer && !at->has_key)
-			at->name = name;
-		else
-			at->above = name;
-		return 0;
-	}
-	if (t.len && *t.s == '[') {
-		/* what follows "#" is a comment here too */
-		const char *end = memchr(t.s, ']', t.len);
-
-		*at = (struct section){
-			.name = at->above,
-			.peer = end && is((struct text){t.s, (size_t)(end + 1 - t.s)}, "[Peer]")};
-		return 0;
-	}
-	at->above.len = 0;
-	if (!at->peer || at->has_key || !assignment(t, &key, &value) || !is(key, "PublicKey"))
-		return 0;
-	if (value.len > KEY_TEXT && strchr(" \t#", value.s[KEY_TEXT]))
-		value.len = KEY_TEXT;
-	at->has_key = read_key(value.s, value.len, k);
-	return at->has_key && at->name.len ? add_name(names, k, at->name) : 0;
-}
-
-static int take_text(struct nm_map *names, const char *text, size_t len)
-{
-	struct section at = {0};
-	int err = 0;
-
-	for (const char *end = text + len, *next; !err && text < end; text = next) {
-		const char *nl = memchr(text, '\n', (size_t)(end - text));
-
-		next = nl ? nl + 1 : end;
-		err = take_line(names, &at, (struct text){text, (size_t)((nl ? nl : end) - text)});
-	}
-	return err;
-}
-
-/* Such files have private keys in them: what was read is zeroed, and stdio is not used. */
-static int read_file(struct nm_map *names, struct file *f)
-{
-	size_t have = 0, room;
-	char *text = NULL;
-	int fd, err = 0;
-	ssize_t n = 0;
-
-	if (stat(f->path, &f->is) < 0)
-		return -errno;
-	fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &f->is) < 0)
-		err = -errno;
-	else if (!S_ISREG(f->is.st_mode))
-		err = S_ISDIR(f->is.st_mode) ? -EISDIR : -EINVAL;
-	else if (f->is.st_size > FILE_MAX)
-		err = -EFBIG;
-	room = err ? 0 : (size_t)f->is.st_size;
-	if (!err && room && !(text = malloc(room)))
-		err = -ENOMEM;
-	while (!err && have < room && (n = read(fd, text + have, room - have)) > 0)
-		have += (size_t)n;
-	if (n < 0)
-		err = -errno;
-	if (!err)
-		err = take_text(names, text, have);
-	if (text)
-		explicit_bzero(text, room);
-	free(text);
-	close(fd);
-	return err;
-}
-
-static bool changed(const struct file *f)
-{
-	struct stat is;
-
-	if (stat(f->path, &is) < 0)
-		return f->err != -errno;
-	return is.st_ino != f->is.st_ino || is.st_dev != f->is.st_dev ||
-	       is.st_size != f->is.st_size || is.st_mtim.tv_sec != f->is.st_mtim.tv_sec ||
-	       is.st_mtim.tv_nsec != f->is.st_mtim.tv_nsec ||
-	       is.st_ctim.tv_sec != f->is.st_ctim.tv_sec ||
-	       is.st_ctim.tv_nsec != f->is.st_ctim.tv_nsec;
-}
-
-static void tell_file(struct nm_view *v, struct file *f, int err)
-{
-	const struct config *c = v->config;
-	struct nm_notice *n;
-
-	if (err == f->err)
-		return;
-	f->err = err;
-	n = c->notify & NAMES ?
-		    nm_notify(v, err ? NM_WARNING : NM_OKAY, nm_name(&notices, NAMES), "self") :
-		    NULL;
-	nm_meta(n, "file", "%.63s", f->path);
-	nm_meta(n, "reason", "%s", err ? strerror(-err) : "read");
-	if (err)
-		nm_say(n, "names of peers in %.100s cannot be read: %s", f->path, strerror(-err));
-	else
-		nm_say(n, "names of peers in %.100s are read again", f->path);
-}
-
-static int read_all(struct nm_view *v, struct nm_map *names, bool *whole)
-{
-	const struct config *c = v->config;
-	struct state *s = v->state;
-	uint8_t key[WG_KEY_LEN];
-	int err = 0;
-
-	for (const struct nm_pair *p = c->peer_name; !err && p; p = p->next)
-		if (read_key(p->name, strlen(p->name), key))
-			err = add_name(names, key, (struct text){p->text, strlen(p->text)});
-	for (struct file *f = s->files; err != -ENOMEM && f; f = f->next) {
-		err = read_file(names, f);
-		*whole &= !err;
-		tell_file(v, f, err);
-	}
-	return err == -ENOMEM ? err : 0;
-}
-
-/* 1: the names are other ones now.  While a file cannot be read they stay as they are. */
-static int read_names(struct nm_view *v)
-{
-	struct state *s = v->state;
-	struct nm_map names = {.key = WG_KEY_LEN, .val = WISH_SIZE};
-	bool other = !s->named, whole = true;
-	int err;
-
-	for (const struct file *f = s->files; f && !other; f = f->next)
-		other = changed(f);
-	if (!other)
-		return 0;
-	err = read_all(v, &names, &whole);
-	if (err || (s->named && !whole)) {
-		nm_map_free(&names);
-		return err;
-	}
-	nm_map_free(&s->names);
-	s->names = names;
-	s->named = true;
-	return 1;
 }
 
 /* ---- what a peer is called ---------------------------------------------------------------- */
@@ -729,10 +394,10 @@ static bool taken(const struct state *s, const struct iface *i, const char *name
 static int name_peer(const struct nm_view *v, const struct iface *i, struct peer *p)
 {
 	struct state *s = v->state;
-	const char *wish = nm_map_get(&s->names, p->key);
+	const char *wish = nm_map_get(&s->wishes.text, p->key);
 	char key[KEY_TEXT + 1], name[NAME_SIZE];
 
-	key_text(p->key, key);
+	nm_key_text(p->key, key);
 	for (char *c = key; *c; c++)
 		*c = *c == '/' ? '_' : *c;
 	snprintf(name, sizeof(name), "%s", wish ? wish : "");
@@ -760,6 +425,7 @@ static int by_wish_and_key(const void *a, const void *b)
  */
 static int name_peers(const struct nm_view *v, struct iface *i)
 {
+	const struct state *s = v->state;
 	struct peer **nameless = NULL, **p;
 	const void *key;
 	size_t n = 0;
@@ -775,7 +441,7 @@ static int name_peers(const struct nm_view *v, struct iface *i)
 	n = 0;
 	for (size_t k = 0; (p = nm_map_next(&i->peers, &key, &k));)
 		if (!*(*p)->name) {
-			(*p)->wish = hash(nm_map_get(&((struct state *)v->state)->names, key));
+			(*p)->wish = hash(nm_map_get(&s->wishes.text, key));
 			nameless[n++] = *p;
 		}
 	qsort(nameless, n, sizeof(struct peer *), by_wish_and_key);
@@ -801,7 +467,7 @@ static void lose_old_names(const struct nm_view *v)
 
 	for (size_t k = 0; (i = nm_map_next(&s->ifaces, &key, &k));)
 		for (size_t n = 0; (p = nm_map_next(&(*i)->peers, &peer_key, &n));)
-			if (hash(nm_map_get(&s->names, peer_key)) != (*p)->wish)
+			if (hash(nm_map_get(&s->wishes.text, peer_key)) != (*p)->wish)
 				lose_name(v, *i, *p);
 }
 
@@ -859,7 +525,7 @@ static void remove_iface(struct nm_view *v, struct iface *i)
 	uint32_t ifindex = i->ifindex;
 
 	if (i->known && c->notify & REMOVED && want_link(c, i->name)) {
-		n = nm_notify(v, NM_WARNING, nm_name(&notices, REMOVED), i->name);
+		n = nm_notify(v, NM_WARNING, nm_name(&nm_wireguard_notices, REMOVED), i->name);
 		nm_meta(n, "peers", "%zu", i->peers.used);
 		nm_say(n, "interface %s is gone, and its %zu peers with it", i->name,
 		       i->peers.used);
@@ -1232,7 +898,7 @@ static int submit_wireguard(struct nm_view *v, struct nm_reading *r)
 	struct state *s = v->state;
 	const void *key;
 	struct iface **i;
-	int err = read_names(v);
+	int err = nm_wishes_read(v, &s->wishes);
 
 	if (err > 0)
 		lose_old_names(v);
