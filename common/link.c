@@ -4,34 +4,29 @@
 #include "names.h"
 #include "uapi.h"
 
+#define STATS_OF(type)                                                                             \
+	NM_M(type, rx_packets, UINT), NM_M(type, tx_packets, UINT), NM_M(type, rx_bytes, UINT),    \
+		NM_M(type, tx_bytes, UINT), NM_M(type, rx_errors, UINT),                           \
+		NM_M(type, tx_errors, UINT), NM_M(type, rx_dropped, UINT),                         \
+		NM_M(type, tx_dropped, UINT), NM_M(type, multicast, UINT),                         \
+		NM_M(type, collisions, UINT), NM_M(type, rx_length_errors, UINT),                  \
+		NM_M(type, rx_over_errors, UINT), NM_M(type, rx_crc_errors, UINT),                 \
+		NM_M(type, rx_frame_errors, UINT), NM_M(type, rx_fifo_errors, UINT),               \
+		NM_M(type, rx_missed_errors, UINT), NM_M(type, tx_aborted_errors, UINT),           \
+		NM_M(type, tx_carrier_errors, UINT), NM_M(type, tx_fifo_errors, UINT),             \
+		NM_M(type, tx_heartbeat_errors, UINT), NM_M(type, tx_window_errors, UINT),         \
+		NM_M(type, rx_compressed, UINT), NM_M(type, tx_compressed, UINT),                  \
+		NM_M(type, rx_nohandler, UINT)
+
 static const struct nm_field stats64_rows[] = {
-	NM_M(rtnl_link_stats64, rx_packets, UINT),
-	NM_M(rtnl_link_stats64, tx_packets, UINT),
-	NM_M(rtnl_link_stats64, rx_bytes, UINT),
-	NM_M(rtnl_link_stats64, tx_bytes, UINT),
-	NM_M(rtnl_link_stats64, rx_errors, UINT),
-	NM_M(rtnl_link_stats64, tx_errors, UINT),
-	NM_M(rtnl_link_stats64, rx_dropped, UINT),
-	NM_M(rtnl_link_stats64, tx_dropped, UINT),
-	NM_M(rtnl_link_stats64, multicast, UINT),
-	NM_M(rtnl_link_stats64, collisions, UINT),
-	NM_M(rtnl_link_stats64, rx_length_errors, UINT),
-	NM_M(rtnl_link_stats64, rx_over_errors, UINT),
-	NM_M(rtnl_link_stats64, rx_crc_errors, UINT),
-	NM_M(rtnl_link_stats64, rx_frame_errors, UINT),
-	NM_M(rtnl_link_stats64, rx_fifo_errors, UINT),
-	NM_M(rtnl_link_stats64, rx_missed_errors, UINT),
-	NM_M(rtnl_link_stats64, tx_aborted_errors, UINT),
-	NM_M(rtnl_link_stats64, tx_carrier_errors, UINT),
-	NM_M(rtnl_link_stats64, tx_fifo_errors, UINT),
-	NM_M(rtnl_link_stats64, tx_heartbeat_errors, UINT),
-	NM_M(rtnl_link_stats64, tx_window_errors, UINT),
-	NM_M(rtnl_link_stats64, rx_compressed, UINT),
-	NM_M(rtnl_link_stats64, tx_compressed, UINT),
-	NM_M(rtnl_link_stats64, rx_nohandler, UINT),
+	STATS_OF(rtnl_link_stats64),
 	NM_M(rtnl_link_stats64, rx_otherhost_dropped, UINT),
 };
 const struct nm_table nm_stats64_table = NM_STRUCT_OF(rtnl_link_stats64, "", stats64_rows, NULL);
+
+/* The same, modulo 2^32. */
+static const struct nm_field stats_rows[] = {STATS_OF(rtnl_link_stats)};
+static const struct nm_table stats = NM_STRUCT_OF(rtnl_link_stats, "", stats_rows, NULL);
 
 static const struct nm_field map_rows[] = {
 	NM_M(rtnl_link_ifmap, mem_start, UINT), NM_M(rtnl_link_ifmap, mem_end, UINT),
@@ -191,6 +186,7 @@ static const struct nm_field ifla_rows[] = {
 	NM_A(IFLA_NUM_VF, UINT),
 	NM_A(IFLA_VFINFO_LIST, LIST, .table = &vf_list),
 	NM_A(IFLA_STATS64, STRUCT, .table = &nm_stats64_table),
+	NM_A(IFLA_STATS, STRUCT, .table = &stats),
 	NM_A(IFLA_AF_SPEC, NEST, .table = &af_spec),
 	NM_A(IFLA_GROUP, UINT),
 	NM_A(IFLA_PROMISCUITY, UINT),
